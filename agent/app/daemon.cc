@@ -1,0 +1,275 @@
+#include "agent/app/daemon.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <csignal>
+#include <cstdlib>
+
+#include "agent/app/log.h"
+#include "agent/base/file.h"
+#include "drivers/gvisor/gvisor_driver.h"
+#include "drivers/runc/runc_driver.h"
+
+namespace claw {
+namespace {
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+using lifecycle::Task;
+
+constexpr size_t kMaxQueuedWork = 1024;
+// For calls that are nearly done when the agent is told to end.
+constexpr auto kShutdownGrace = std::chrono::seconds(1);
+
+// Enough that some image pulls do not keep everything else waiting.
+size_t PoolThreads(int cpus) { return static_cast<size_t>(std::clamp(4 * cpus, 8, 32)); }
+
+// Beside the agent where it was built, in libexec where it was installed.
+fs::path FindStarter(const Config& config) {
+  if (!config.starter.empty()) return config.starter;
+  std::error_code error;
+  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+  fs::path beside = folder / "clawlet-starter";
+  if (fs::exists(beside, error)) return beside;
+  fs::path installed = folder.parent_path() / "libexec/clawlet/clawlet-starter";
+  return fs::exists(installed, error) ? installed : beside;
+}
+
+// Adds what to do about it to errors that have an obvious cure.
+Status Advise(const Status& status, std::string_view doing, std::string_view advice) {
+  if (status.ok()) return status;
+  return Annotate(status, StrCat(doing, " (", advice, ")"));
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Daemon>> Daemon::Make(CommandLine command_line, std::string version,
+                                               std::shared_ptr<spdlog::logger> logger) {
+  auto daemon =
+      std::make_unique<Daemon>(std::move(command_line), std::move(version), std::move(logger));
+  RETURN_IF_ERROR(daemon->Build());
+  return daemon;
+}
+
+Daemon::Daemon(CommandLine command_line, std::string version,
+               std::shared_ptr<spdlog::logger> logger)
+    : command_line_(std::move(command_line)),
+      config_(command_line_.config),
+      version_(std::move(version)),
+      logger_(std::move(logger)),
+      manager_(ServiceManager::FromEnvironment()),
+      signals_(strand_, SIGTERM, SIGINT, SIGHUP),
+      stop_asked_(strand_.get_executor()) {}
+
+Daemon::~Daemon() {
+  // Work on the pool may refer to anything here, and hands its results to the strand.
+  if (pool_) pool_->Join();
+}
+
+Status Daemon::Build() {
+  ASSIGN_OR_RETURN(host_, host::ReadHostInfo());
+  ASSIGN_OR_RETURN(cgroups_, host::Cgroups::Detect());
+  pool_ = std::make_unique<lifecycle::BlockingPool>(PoolThreads(host_.cpus), kMaxQueuedWork);
+  RETURN_IF_ERROR(MakeFolders());
+  RETURN_IF_ERROR(OpenStore());
+  StatusOr<std::unique_ptr<image::ImageStore>> images =
+      image::ImageStore::Open({.root = config_.state_dir / "images",
+                               .max_image_bytes = config_.image_max_bytes,
+                               .max_image_files = config_.image_max_files,
+                               .min_free_disk_bytes = config_.image_min_free_bytes});
+  if (!images.ok()) return Annotate(images.status(), "open the image store");
+  images_ = *std::move(images);
+  MakeDrivers();
+  return MakeNode();
+}
+
+Status Daemon::MakeFolders() {
+  RETURN_IF_ERROR(Advise(EnsureDirectory(config_.state_dir, 0700), "make the state folder",
+                         "--state-dir or node.state_dir chooses another"));
+  RETURN_IF_ERROR(Advise(EnsureDirectory(config_.run_dir, 0711), "make the run folder",
+                         "--run-dir or node.run_dir chooses another"));
+  struct stat info {};
+  if (::stat(config_.state_dir.c_str(), &info) == 0 && (info.st_mode & 0077) != 0) {
+    logger_->warn("others may look into {}; chmod it to 0700", config_.state_dir.string());
+  }
+  if (::stat(config_.run_dir.c_str(), &info) == 0 && (info.st_mode & 0001) == 0) {
+    logger_->warn("sandboxes cannot pass through {}; chmod it to 0711", config_.run_dir.string());
+  }
+  return absl::OkStatus();
+}
+
+Status Daemon::OpenStore() {
+  StatusOr<std::unique_ptr<store::Store>> store =
+      store::Store::Open({.path = config_.state_dir / "clawlet.db"});
+  if (!store.ok()) {
+    return Annotate(store.status(), StrCat("open the store in ", config_.state_dir.string()));
+  }
+  store_ = *std::move(store);
+  for (const store::Quarantined& item : store_->quarantined()) {
+    logger_->error("{} could not be read and was set aside ({}): {}", item.what, item.where,
+                   item.why);
+  }
+  return absl::OkStatus();
+}
+
+void Daemon::MakeDrivers() {
+  exits_ = std::make_unique<drivers::ExitWatcher>();
+  drivers::OciOptions options{.state_dir = config_.state_dir / "sandboxes",
+                              .run_dir = config_.run_dir,
+                              .cgroup_parent = InstanceName(config_.state_dir),
+                              .starter_path = FindStarter(config_),
+                              .runtime = config_.runc.path,
+                              .conmon = config_.conmon,
+                              .log_max_bytes = config_.sandbox_log_bytes};
+  if (config_.runc.enabled) {
+    drivers_.push_back(
+        std::make_unique<drivers::RuncDriver>(options, host_, *cgroups_, *exits_));
+  }
+  options.runtime = config_.gvisor.path;
+  if (config_.gvisor.enabled) {
+    drivers_.push_back(std::make_unique<drivers::GvisorDriver>(options, config_.gvisor.platform,
+                                                               host_, *cgroups_, *exits_));
+  }
+}
+
+Status Daemon::MakeNode() {
+  lifecycle::NodeConfig config;
+  config.node_id = config_.node_id.empty() ? host_.hostname : config_.node_id;
+  config.capacity_bytes = config_.memory_bytes.value_or(host_.memory_bytes);
+  if (config.capacity_bytes > host_.memory_bytes) {
+    return InvalidArgument("node.memory is ", FormatBytes(config.capacity_bytes),
+                           ", but this machine has only ", FormatBytes(host_.memory_bytes));
+  }
+  ASSIGN_OR_RETURN(config.reserves, ResolveReserves(config_, config.capacity_bytes));
+  config.max_events = config_.events_keep;
+  lifecycle::NodeDeps deps{.strand = strand_.get_executor(),
+                           .pool = *pool_,
+                           .store = *store_,
+                           .images = *images_,
+                           .drivers = {},
+                           .clock = clock_,
+                           .host = host_};
+  for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
+  logger_->info("clawlet {} on {}: {} of memory, {} for tenants, cgroups {} ({})", version_,
+                config.node_id, FormatBytes(config.capacity_bytes),
+                FormatBytes(budget::Allocatable(config.capacity_bytes, config.reserves)),
+                InstanceName(config_.state_dir), std::string(cgroups_->mode()));
+  node_ = std::make_unique<lifecycle::Node>(std::move(deps), std::move(config));
+  context_ = std::make_unique<rpc::Context>(rpc::Context{
+      .strand = strand_.get_executor(),
+      .node = *node_,
+      .pool = *pool_,
+      .clock = clock_,
+      .agent_version = version_,
+      .cgroup_mode = std::string(cgroups_->mode()),
+      .log_fault = [logger = logger_](const std::string& fault) { logger->error("{}", fault); }});
+  return absl::OkStatus();
+}
+
+int Daemon::Run() {
+  Status outcome = Internal("the agent ended for no known reason");
+  asio::co_spawn(strand_, HandleSignals(), asio::detached);
+  asio::co_spawn(strand_, Live(), [&](const std::exception_ptr& exception, Status status) {
+    outcome = exception ? Internal("an exception") : std::move(status);
+    strand_.stop();
+  });
+  strand_.run();
+  // What the pool still has under way hands in its results.
+  pool_->Join();
+  strand_.restart();
+  strand_.poll();
+  if (!outcome.ok()) logger_->error("{}", ToLogString(outcome));
+  logger_->flush();
+  return outcome.ok() ? 0 : 1;
+}
+
+Task<Status> Daemon::Live() {
+  manager_.SetStatus("looking at the runtimes and at what runs");
+  asio::co_spawn(strand_, LogEvents(), asio::detached);
+  const Status recovered =
+      co_await node_->Recover(store_->TakeSnapshot(), store_->quarantined());
+  if (!recovered.ok()) co_return Annotate(recovered, "recover");
+  for (const std::string& condition : node_->conditions()) logger_->warn("{}", condition);
+
+  if (!stopping_) {
+    auto server = rpc::Server::Start(config_.SocketPath(), *context_);
+    if (!server.ok()) co_return server.status();
+    server_ = *std::move(server);
+    logger_->info("serving on {}", config_.SocketPath().string());
+    manager_.SetStatus("serving");
+    manager_.Ready();
+  }
+  while (!stopping_) co_await stop_asked_.Wait();
+
+  manager_.Stopping();
+  manager_.SetStatus("waiting for what is under way");
+  if (server_) server_->SetServing(false);
+  co_await node_->Drain();
+  if (server_) co_await StopServer();
+  logger_->info("the agent ends; sandboxes go on running");
+  co_return absl::OkStatus();
+}
+
+Task<void> Daemon::StopServer() {
+  bool done = false;
+  lifecycle::Notifier finished(strand_.get_executor());
+  server_->Shutdown(kShutdownGrace, [&] {
+    asio::post(strand_, [&] {
+      done = true;
+      finished.NotifyAll();
+    });
+  });
+  while (!done) co_await finished.Wait();
+}
+
+Task<void> Daemon::HandleSignals() {
+  for (;;) {
+    boost::system::error_code error;
+    const int signal =
+        co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    if (error) co_return;
+    if (signal == SIGHUP) {
+      ReloadLogLevel();
+    } else if (stopping_) {
+      logger_->warn("told to end a second time: the agent ends at once");
+      logger_->flush();
+      std::_Exit(1);  // the store takes it as it takes a power cut
+    } else {
+      logger_->info("told to end by signal {}", signal);
+      stopping_ = true;
+      stop_asked_.NotifyAll();
+    }
+  }
+}
+
+Task<void> Daemon::LogEvents() {
+  for (;;) {
+    const auto events = node_->Subscribe();
+    StatusOr<Event> event = co_await events->Next();
+    for (; event.ok(); event = co_await events->Next()) {
+      logger_->info("{} {}: {}", event->type, event->subject, event->message);
+    }
+    if (event.status().code() == StatusCode::kCancelled) co_return;
+    logger_->warn("some events are missing here; they are in the store");
+  }
+}
+
+void Daemon::ReloadLogLevel() {
+  if (command_line_.config_file.empty() || command_line_.log_level_given) {
+    logger_->info("SIGHUP: the log level is not taken from a file; nothing to reload");
+    return;
+  }
+  const StatusOr<Config> config = LoadConfig(command_line_.config_file);
+  if (!config.ok()) {
+    logger_->error("SIGHUP: the config is left as it was:\n{}",
+                   std::string(config.status().message()));
+    return;
+  }
+  SetLogLevel(*logger_, config->log_level);
+  logger_->warn("SIGHUP: log level {}; other changes take a restart", config->log_level);
+}
+
+}  // namespace claw

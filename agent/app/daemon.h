@@ -1,0 +1,71 @@
+#pragma once
+
+#include <spdlog/logger.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <memory>
+#include <vector>
+
+#include "agent/app/command_line.h"
+#include "agent/app/service_manager.h"
+#include "agent/host/cgroup.h"
+#include "agent/lifecycle/node.h"
+#include "agent/rpc/server.h"
+#include "drivers/image/image_store.h"
+#include "drivers/oci/exit_watcher.h"
+#include "store/store.h"
+
+namespace claw {
+
+// Everything the agent is made of, and its life from the start to the end of the process.
+class Daemon {
+ public:
+  // Folders, store, images, drivers. Errors say what to do about them.
+  static StatusOr<std::unique_ptr<Daemon>> Make(CommandLine command_line, std::string version,
+                                                std::shared_ptr<spdlog::logger> logger);
+  // For Make.
+  Daemon(CommandLine command_line, std::string version, std::shared_ptr<spdlog::logger> logger);
+  ~Daemon();
+
+  // Recovers, serves, and drains on a signal. Answers with the exit code. Sandboxes go on running.
+  int Run();
+
+ private:
+  Status Build();
+  Status MakeFolders();
+  Status OpenStore();
+  void MakeDrivers();
+  Status MakeNode();
+
+  lifecycle::Task<Status> Live();
+  lifecycle::Task<void> StopServer();
+  lifecycle::Task<void> HandleSignals();
+  lifecycle::Task<void> LogEvents();
+  void ReloadLogLevel();
+
+  const CommandLine command_line_;
+  const Config& config_;
+  const std::string version_;
+  const std::shared_ptr<spdlog::logger> logger_;
+  const ServiceManager manager_;
+  SystemClock clock_;
+  host::HostInfo host_;
+
+  // From here on the order matters: what stands below uses what stands above.
+  boost::asio::io_context strand_{1};  // run by one thread: that is the strand
+  boost::asio::signal_set signals_;
+  lifecycle::Notifier stop_asked_;
+  bool stopping_ = false;
+  std::unique_ptr<lifecycle::BlockingPool> pool_;
+  std::unique_ptr<host::Cgroups> cgroups_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<image::ImageStore> images_;
+  std::unique_ptr<drivers::ExitWatcher> exits_;
+  std::vector<std::unique_ptr<drivers::Driver>> drivers_;
+  std::unique_ptr<lifecycle::Node> node_;
+  std::unique_ptr<rpc::Context> context_;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+}  // namespace claw

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "agent/base/bytes.h"
+#include "agent/base/status.h"
+#include "agent/budget/ledger.h"
+
+namespace claw {
+
+// What an operator may set. As made, it holds the defaults; without a config file they are all
+// there is.
+struct Config {
+  struct Driver {
+    bool enabled = true;
+    std::string path{};      // of the runtime: a program's name, or absolute
+    std::string platform{};  // gVisor's; empty: the first that works
+  };
+
+  // [node]
+  std::string node_id{};                  // empty: the host's name
+  std::optional<int64_t> memory_bytes{};  // absent: all that the machine has
+  std::filesystem::path state_dir = "/var/lib/clawlet";
+  std::filesystem::path run_dir = "/run/clawlet";
+  // [reserves]; absent: see ResolveReserves
+  std::optional<int64_t> system_reserve_bytes{};
+  std::optional<int64_t> agent_reserve_bytes{};
+  std::optional<int64_t> eviction_reserve_bytes{};
+  // [server]
+  std::filesystem::path socket{};  // empty: clawlet.sock in run_dir
+  // [drivers], [drivers.runc], [drivers.gvisor]
+  std::string conmon = "conmon";
+  std::filesystem::path starter{};         // empty: beside the agent, or in ../libexec/clawlet
+  int64_t sandbox_log_bytes = 64 * kMiB;  // of each sandbox, before it starts anew
+  Driver runc{.enabled = true, .path = "runc", .platform = {}};
+  Driver gvisor{.enabled = true, .path = "runsc", .platform = {}};
+  // [log]
+  std::string log_level = "info";
+  std::string log_format = "text";
+  // [images]
+  int64_t image_max_bytes = 32 * kGiB;  // unpacked
+  int64_t image_max_files = 2'000'000;
+  int64_t image_min_free_bytes = 256 * kMiB;
+  // [events]
+  int64_t events_keep = 100'000;
+
+  std::filesystem::path SocketPath() const {
+    return socket.empty() ? run_dir / "clawlet.sock" : socket;
+  }
+};
+
+// Reads TOML. INVALID_ARGUMENT with every mistake on a line of its own, "FILE:LINE: what": keys
+// that nobody knows (and the one that may have been meant), wrong types, values out of range.
+StatusOr<Config> ParseConfig(std::string_view text, std::string_view file_name);
+StatusOr<Config> LoadConfig(const std::filesystem::path& file);
+
+// The same as TOML, with every key.
+std::string FormatConfig(const Config& config);
+
+// What is kept back from tenants on a machine of this capacity. Where nothing is set: for the
+// system 5% of the memory, at least 256 MiB and at most 1 GiB; 64 MiB for the agent; 100 MiB as the
+// eviction threshold. On a tiny machine the defaults are scaled down together, so that all reserves
+// take no more than half of it. INVALID_ARGUMENT if what is set leaves nothing to tenants.
+StatusOr<budget::Reserves> ResolveReserves(const Config& config, int64_t capacity_bytes);
+
+// "clawlet-" and 8 hexadecimal digits: what this instance calls its cgroups, so that several can
+// live on one machine, each with its own state folder.
+std::string InstanceName(const std::filesystem::path& state_dir);
+
+}  // namespace claw

@@ -1,0 +1,163 @@
+#include "agent/base/id.h"
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+#include "agent/lifecycle/plan.h"
+#include "agent/lifecycle/request_guard.h"
+#include "agent/model/json.h"
+
+namespace claw::lifecycle {
+namespace {
+
+// What a start brought, from the pool thread that did it.
+struct Launched {
+  drivers::Created created;
+  std::string proof;
+};
+
+StatusOr<Launched> LaunchBlocking(drivers::Driver& driver, const drivers::LaunchSpec& spec) {
+  Launched launched;
+  ASSIGN_OR_RETURN(launched.created, driver.Create(spec));
+  ASSIGN_OR_RETURN(launched.proof, driver.Start(launched.created.handle));
+  return launched;
+}
+
+std::string SpecFingerprint(const SandboxSpec& spec) {
+  Sandbox sandbox;
+  sandbox.spec = spec;
+  return ContentFingerprint(ToJson(sandbox));
+}
+
+}  // namespace
+
+Task<StatusOr<Sandbox>> Node::CreateSandbox(std::string request_id, SandboxSpec spec,
+                                            bool validate_only) {
+  co_await Uncancellable();
+  CO_RETURN_IF_ERROR(ValidateSpec(spec));
+  if (validate_only) {
+    CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
+    co_return plan.record;
+  }
+  const std::string fingerprint = SpecFingerprint(spec);
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await BeginRequest(request_id, "CreateSandbox", fingerprint));
+  if (earlier) {
+    if (earlier->code != 0) co_return EarlierError(*earlier);
+    const std::shared_ptr<Entry> entry =
+        Find(earlier->subject.substr(earlier->subject.find('/') + 1));
+    if (entry != nullptr) co_return entry->record;
+    co_return MakeError(StatusCode::kFailedPrecondition,
+                        StrCat("this request made ", earlier->subject, ", which has been removed"),
+                        {.reason = "ALREADY_DONE", .constraint = "request_id"});
+  }
+  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+
+  // From the check to the charge there is no co_await: nobody can take the room in between.
+  CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
+  Sandbox record = plan.record;
+  record.id = RandomHex(kSandboxIdLength);
+  record.request_id = request_id;
+  record.created_at = deps_.clock.Now();
+  const auto entry = std::make_shared<Entry>(record, deps_.strand);
+  sandboxes_[record.id] = entry;
+
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
+  CO_RETURN_IF_ERROR(co_await Reserve(entry, MakeRequest(request_id, "CreateSandbox", fingerprint,
+                                                         StrCat("sandboxes/", record.id))));
+  plan.launch.id = record.id;
+  plan.launch.hostname = spec.display_name.empty() ? record.id : spec.display_name;
+  plan.launch.record_json = WriteKeptRecord(entry->record, plan.tenant);
+  StatusOr<Sandbox> running = co_await Launch(entry, std::move(plan));
+  if (running.ok()) co_return running;
+  co_return co_await AbandonStart(entry, running.status());
+}
+
+Task<Status> Node::Reserve(std::shared_ptr<Entry> entry, store::RequestRecord request) {
+  const Sandbox& record = entry->record;
+  Event event =
+      MakeEvent("sandbox.reserved", StrCat("sandboxes/", record.id), record.spec.tenant,
+                StrCat(FormatBytes(record.resources.memory.cgroup_max_bytes), " charged, class ",
+                       ToString(record.isolation), ": ", record.isolation_reason));
+  entry->record.revision = event.revision;
+  std::vector<Event> events;
+  events.push_back(std::move(event));
+  const Status saved = co_await Commit(
+      [sandbox = entry->record, request](store::Transaction& txn) -> Status {
+        RETURN_IF_ERROR(txn.PutSandbox(sandbox));
+        return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+      },
+      std::move(events));
+  if (saved.ok()) {
+    RememberRequest(request);
+  } else {
+    sandboxes_.erase(entry->record.id);
+    entry->removed = true;
+    entry->changed.NotifyAll();
+  }
+  co_return saved;
+}
+
+Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
+  CO_RETURN_IF_ERROR(Transition(entry->record, SandboxState::kStarting));
+  drivers::Driver& driver = *plan.driver;
+  CO_ASSIGN_OR_RETURN(const Launched launched,
+                      co_await deps_.pool.Run([&driver, launch = std::move(plan.launch)] {
+                        return LaunchBlocking(driver, launch);
+                      }));
+  Sandbox running = entry->record;
+  CO_RETURN_IF_ERROR(Transition(running, SandboxState::kRunning));
+  running.handle = launched.created.handle;
+  running.process = launched.created.process;
+  running.runtime_proof = launched.proof;
+  running.started_at = deps_.clock.Now();
+  CO_RETURN_IF_ERROR(
+      co_await Save(entry, running, "sandbox.running", StrCat("proven: ", launched.proof)));
+  WatchExit(entry);
+  co_return entry->record;
+}
+
+Task<Status> Node::AbandonStart(std::shared_ptr<Entry> entry, Status why) {
+  drivers::Driver* driver = DriverFor(entry->record.driver);
+  const Status undone = co_await deps_.pool.Run([driver, id = entry->record.id]() -> Status {
+    RETURN_IF_ERROR(driver->Destroy(id));
+    return driver->Purge(id);
+  });
+  if (undone.ok()) {
+    const Status forgotten = co_await ForgetStart(entry, why);
+    if (forgotten.ok()) co_return why;
+  }
+  // Something may be left: the record stays, and its memory stays charged, until that is gone.
+  Sandbox failed = entry->record;
+  failed.state = SandboxState::kFailed;
+  failed.failure = ToLogString(why);
+  failed.released = undone.ok();
+  co_await SaveReality(entry, failed, "sandbox.failed", failed.failure);
+  if (!failed.released) asio::co_spawn(deps_.strand, Release(entry), asio::detached);
+  co_return why;
+}
+
+Task<Status> Node::ForgetStart(std::shared_ptr<Entry> entry, const Status& why) {
+  const Sandbox& record = entry->record;
+  store::RequestRecord request;
+  if (const auto it = requests_.find(record.request_id); it != requests_.end()) {
+    request = it->second;
+    request.code = static_cast<int>(why.code());
+    request.message = ToStd(why.message());
+    request.reason = GetErrorDetail(why).value_or(ErrorDetail{}).reason;
+  }
+  std::vector<Event> events;
+  events.push_back(MakeEvent("sandbox.start_failed", StrCat("sandboxes/", record.id),
+                             record.spec.tenant, ToLogString(why)));
+  const auto write = [id = record.id, request](store::Transaction& txn) -> Status {
+    RETURN_IF_ERROR(txn.DeleteSandbox(id));
+    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+  };
+  CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
+  RememberRequest(request);
+  sandboxes_.erase(record.id);
+  entry->removed = true;
+  entry->changed.NotifyAll();
+  co_return absl::OkStatus();
+}
+
+}  // namespace claw::lifecycle

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <memory>
+
+#include "agent/lifecycle/async.h"
+#include "agent/lifecycle/node.h"
+#include "agent/model/sandbox.h"
+
+namespace claw::lifecycle {
+
+// A sandbox in memory. `record` is what the store has, or is about to have.
+struct Node::Entry {
+  Entry(Sandbox sandbox, const asio::any_io_executor& executor)
+      : record(std::move(sandbox)),
+        mutex(std::make_shared<AsyncMutex>(executor)),
+        changed(executor) {}
+
+  Sandbox record;
+  std::shared_ptr<AsyncMutex> mutex;  // held around the driver's calls that may not overlap
+  Notifier changed;
+  bool stop_requested = false;
+  bool removed = false;
+  // Who reads its output, for those that are to vanish by themselves once it has been read.
+  int log_readers = 0;
+  bool log_was_read = false;
+};
+
+}  // namespace claw::lifecycle

@@ -1,0 +1,82 @@
+#include <functional>
+
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+
+namespace claw::lifecycle {
+namespace {
+
+// How many events are written between two looks at how many there are.
+constexpr int64_t kTrimEvery = 1000;
+
+// One write to the store; resumes on the strand once it is durable.
+Task<Status> WriteDurably(store::Store& store, std::function<Status(store::Transaction&)> body) {
+  auto executor = co_await asio::this_coro::executor;
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Status)>(
+      [&store, executor](auto handler, auto write) {
+        // std::function wants something that can be copied.
+        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+        store.Write(std::move(write), [executor, shared](Status status) {
+          asio::post(executor, [shared, status = std::move(status)]() mutable {
+            std::move (*shared)(std::move(status));
+          });
+        });
+      },
+      asio::use_awaitable, std::move(body));
+}
+
+}  // namespace
+
+Event Node::MakeEvent(std::string type, std::string subject, std::string tenant,
+                      std::string message) {
+  return {.revision = ++revision_,
+          .time = deps_.clock.Now(),
+          .type = std::move(type),
+          .subject = std::move(subject),
+          .tenant = std::move(tenant),
+          .message = std::move(message)};
+}
+
+Task<Status> Node::Commit(Body body, std::vector<Event> events) {
+  events_since_trim_ += static_cast<int64_t>(events.size());
+  const bool trim = events_since_trim_ >= kTrimEvery;
+  if (trim) events_since_trim_ = 0;
+  const int64_t keep = config_.max_events;
+  auto write = [body = std::move(body), events, trim, keep](store::Transaction& txn) -> Status {
+    if (body) RETURN_IF_ERROR(body(txn));
+    for (const Event& event : events) RETURN_IF_ERROR(txn.AppendEvent(event));
+    return trim ? txn.TrimEvents(keep) : absl::OkStatus();
+  };
+  const Status status = co_await WriteDurably(deps_.store, std::move(write));
+  store_problem_ = status.ok() ? "" : ToLogString(status);
+  if (status.ok()) {
+    for (const Event& event : events) bus_.Publish(event);
+  }
+  co_return Annotate(status, "record it");
+}
+
+Task<Status> Node::Save(std::shared_ptr<Entry> entry, Sandbox changed, std::string event_type,
+                        std::string message) {
+  Event event = MakeEvent(std::move(event_type), StrCat("sandboxes/", changed.id),
+                          changed.spec.tenant, std::move(message));
+  changed.revision = event.revision;
+  std::vector<Event> events;
+  events.push_back(std::move(event));
+  CO_RETURN_IF_ERROR(co_await Commit(
+      [changed](store::Transaction& txn) { return txn.PutSandbox(changed); }, std::move(events)));
+  entry->record = std::move(changed);
+  entry->changed.NotifyAll();
+  co_return absl::OkStatus();
+}
+
+Task<StatusOr<std::vector<Event>>> Node::ReadEvents(store::EventQuery query) {
+  store::Store& store = deps_.store;
+  co_return co_await deps_.pool.Run([&store, query] { return store.ReadEvents(query); });
+}
+
+std::unique_ptr<EventSubscription> Node::Subscribe() {
+  return std::make_unique<EventSubscription>(bus_, deps_.strand);
+}
+
+}  // namespace claw::lifecycle

@@ -1,0 +1,127 @@
+#include <algorithm>
+
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+
+namespace claw::lifecycle {
+namespace {
+
+constexpr auto kFirstRetry = std::chrono::milliseconds(200);
+constexpr auto kLongestRetry = std::chrono::milliseconds(30'000);
+// How long a sandbox that removes itself keeps its output for a reader that has not come yet.
+constexpr auto kKeepOutput = std::chrono::seconds(60);
+
+std::string Describe(const Sandbox& sandbox) {
+  if (!sandbox.exit) return sandbox.failure;
+  return StrCat("exit code ", sandbox.exit->exit_code, ", ", ToString(sandbox.exit->reason),
+                ", peak ", FormatBytes(sandbox.exit->memory_peak_bytes));
+}
+
+}  // namespace
+
+void Node::WatchExit(const std::shared_ptr<Entry>& entry) {
+  drivers::Driver* driver = DriverFor(entry->record.driver);
+  // From the driver's thread to the strand. The entry outlives its sandbox, so a late call does no
+  // harm.
+  auto on_exit = [this, entry, executor = deps_.strand](drivers::ExitObservation seen) {
+    asio::post(executor, [this, entry, executor, seen = std::move(seen)]() mutable {
+      asio::co_spawn(executor, OnExit(entry, std::move(seen)), asio::detached);
+    });
+  };
+  const Status waiting = driver->Wait(entry->record.handle, on_exit);
+  // A handle that cannot be read: what it stood for cannot be watched, so it is ended.
+  if (!waiting.ok()) on_exit({.exited_at = deps_.clock.Now()});
+}
+
+Task<void> Node::OnExit(std::shared_ptr<Entry> entry, drivers::ExitObservation seen) {
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
+  if (entry->removed || IsTerminal(entry->record.state)) co_return;
+  Sandbox ended = entry->record;
+  if (seen.exit_code) {
+    ended.state = SandboxState::kExited;
+    ended.exit = ExitInfo{.exit_code = *seen.exit_code,
+                          .reason = EndReason::kExited,
+                          .memory_peak_bytes = seen.memory_peak_bytes,
+                          .exited_at = seen.exited_at};
+    if (entry->stop_requested) ended.exit->reason = EndReason::kStopped;
+    if (seen.oom_killed) ended.exit->reason = EndReason::kOomKilled;
+  } else {
+    ended.state = SandboxState::kLost;
+    const bool rebooted = ended.process.boot_id != deps_.host.boot_id;
+    ended.failure = rebooted ? "the machine went down while it ran"
+                             : "its supervisor is gone; nobody saw how it ended";
+    ended.exit = ExitInfo{.exit_code = 255,
+                          .reason = rebooted ? EndReason::kHostRestart : EndReason::kNone,
+                          .memory_peak_bytes = seen.memory_peak_bytes,
+                          .exited_at = seen.exited_at};
+  }
+  const std::string type = ended.state == SandboxState::kLost            ? "sandbox.lost"
+                           : ended.exit->reason == EndReason::kOomKilled ? "sandbox.oom_killed"
+                                                                         : "sandbox.exited";
+  co_await SaveReality(entry, ended, type, Describe(ended));
+  asio::co_spawn(deps_.strand, Release(entry), asio::detached);
+}
+
+Task<void> Node::SaveReality(std::shared_ptr<Entry> entry, Sandbox changed, std::string event_type,
+                             std::string message) {
+  auto pause = kFirstRetry;
+  while (!(co_await Save(entry, changed, event_type, message)).ok()) {
+    // The disk may be full. What happened has happened: callers are told at once.
+    changed.revision = entry->record.revision;
+    entry->record = changed;
+    entry->changed.NotifyAll();
+    if (draining_) co_return;
+    co_await Sleep(pause);
+    pause = std::min(pause * 2, kLongestRetry);
+  }
+}
+
+Task<void> Node::Release(std::shared_ptr<Entry> entry) {
+  drivers::Driver* driver = DriverFor(entry->record.driver);
+  auto pause = kFirstRetry;
+  while (driver != nullptr && !entry->removed) {
+    {
+      const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
+      if (entry->record.released) break;
+      const Status gone =
+          co_await deps_.pool.Run([driver, id = entry->record.id] { return driver->Destroy(id); });
+      if (gone.ok()) {
+        Sandbox released = entry->record;
+        released.released = true;
+        co_await SaveReality(
+            entry, released, "sandbox.released",
+            StrCat(FormatBytes(released.resources.memory.cgroup_max_bytes), " no longer charged"));
+        break;
+      }
+    }
+    if (draining_) co_return;
+    co_await Sleep(pause);
+    pause = std::min(pause * 2, kLongestRetry);
+  }
+  if (entry->record.spec.auto_remove) co_await RemoveWhenRead(entry);
+}
+
+Task<void> Node::RemoveWhenRead(std::shared_ptr<Entry> entry) {
+  auto expired = std::make_shared<bool>(false);
+  asio::steady_timer timer(deps_.strand, kKeepOutput);
+  timer.async_wait([expired, entry](boost::system::error_code error) {
+    if (error) return;
+    *expired = true;
+    entry->changed.NotifyAll();
+  });
+  while (!draining_ && !entry->removed &&
+         (entry->log_readers > 0 || (!entry->log_was_read && !*expired))) {
+    co_await entry->changed.Wait();
+  }
+  if (draining_ || entry->removed) co_return;
+  (co_await RemoveEntry(entry, {})).IgnoreError();
+}
+
+Task<void> Node::Sleep(std::chrono::milliseconds time) {
+  asio::steady_timer timer(deps_.strand, time);
+  boost::system::error_code ignored;
+  co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+}
+
+}  // namespace claw::lifecycle

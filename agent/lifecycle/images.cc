@@ -1,0 +1,199 @@
+#include <algorithm>
+
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+#include "agent/lifecycle/request_guard.h"
+
+namespace claw::lifecycle {
+namespace {
+
+Status NoSuchImage(const std::string& name) {
+  return MakeError(StatusCode::kNotFound, StrCat("there is no image '", name, "' on this node"),
+                   {.reason = "IMAGE_NOT_FOUND", .constraint = "image"});
+}
+
+bool HasName(const Image& image, const std::string& name) {
+  return std::find(image.names.begin(), image.names.end(), name) != image.names.end();
+}
+
+}  // namespace
+
+StatusOr<Image> Node::FindImage(const std::string& reference_or_digest) const {
+  if (const auto it = images_.find(reference_or_digest); it != images_.end()) return it->second;
+  const StatusOr<std::string> normal = image::NormalizeReference(reference_or_digest);
+  for (const auto& [digest, image] : images_) {
+    if (HasName(image, reference_or_digest) || (normal.ok() && HasName(image, *normal))) {
+      return image;
+    }
+  }
+  return NoSuchImage(reference_or_digest);
+}
+
+std::vector<Image> Node::ListImages() const {
+  std::vector<Image> all;
+  for (const auto& [digest, image] : images_) all.push_back(image);
+  return all;
+}
+
+int Node::CountImageUsers(const std::string& digest) const {
+  int count = 0;
+  for (const auto& [id, entry] : sandboxes_) count += entry->record.image_digest == digest ? 1 : 0;
+  return count;
+}
+
+Task<StatusOr<Image>> Node::AddImage(std::string request_id, std::string method,
+                                     std::string fingerprint,
+                                     std::function<StatusOr<Image>()> fetch) {
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(request_id, method, fingerprint));
+  if (earlier) co_return FindImage(earlier->subject.substr(earlier->subject.find('/') + 1));
+  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  CO_ASSIGN_OR_RETURN(Image image, co_await deps_.pool.Run(fetch));
+  // From here on nobody removes images; one that was removed since the fetch found it is fetched
+  // again.
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(image_mutex_);
+  std::error_code error;
+  if (!std::filesystem::exists(deps_.images.RootfsPath(image.digest), error)) {
+    CO_ASSIGN_OR_RETURN(image, co_await deps_.pool.Run(fetch));
+  }
+  // A name points at one image: it is taken from the one that had it.
+  std::vector<Image> changed;
+  for (auto& [digest, other] : images_) {
+    Image without = other;
+    std::erase_if(without.names,
+                  [&image](const std::string& name) { return HasName(image, name); });
+    if (digest != image.digest && without.names.size() != other.names.size()) {
+      changed.push_back(std::move(without));
+    }
+  }
+  if (const auto it = images_.find(image.digest); it != images_.end()) {
+    Image merged = it->second;
+    for (const std::string& name : image.names) {
+      if (!HasName(merged, name)) merged.names.push_back(name);
+    }
+    image = std::move(merged);
+  }
+  changed.push_back(image);
+  const auto request =
+      MakeRequest(request_id, method, fingerprint, StrCat("images/", image.digest));
+  std::vector<Event> events;
+  events.push_back(MakeEvent(method == "PullImage" ? "image.pulled" : "image.imported",
+                             StrCat("images/", image.digest), "",
+                             StrCat(image.names.empty() ? image.digest : image.names.front(), ", ",
+                                    FormatBytes(image.size_bytes))));
+  const auto write = [changed, request](store::Transaction& txn) -> Status {
+    for (const Image& entry : changed) RETURN_IF_ERROR(txn.PutImage(entry));
+    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+  };
+  CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
+  for (const Image& entry : changed) images_[entry.digest] = entry;
+  RememberRequest(request);
+  co_return image;
+}
+
+Task<StatusOr<Image>> Node::PullImage(std::string request_id, std::string reference, bool insecure,
+                                      image::Progress progress) {
+  co_await Uncancellable();
+  image::ImageStore& images = deps_.images;
+  co_return co_await AddImage(request_id, "PullImage", ContentFingerprint(reference),
+                              [&images, reference, insecure, progress] {
+                                return images.Pull(reference, insecure, progress);
+                              });
+}
+
+Task<StatusOr<Image>> Node::ImportImage(std::string request_id, std::string source,
+                                        std::string reference, image::Progress progress) {
+  co_await Uncancellable();
+  image::ImageStore& images = deps_.images;
+  co_return co_await AddImage(request_id, "ImportImage",
+                              ContentFingerprint(StrCat(source, " ", reference)),
+                              [&images, source, reference, progress] {
+                                return images.Import(source, reference, progress);
+                              });
+}
+
+Task<Status> Node::DropImage(Image image) {
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(image_mutex_);
+  if (const int users = CountImageUsers(image.digest); users > 0) {
+    co_return MakeError(
+        StatusCode::kFailedPrecondition,
+        StrCat("image ", image.digest, " is used by ", users, " sandboxes; remove them first"),
+        {.reason = "IMAGE_IN_USE",
+         .constraint = "use_count",
+         .needed = "0",
+         .available = StrCat(users)});
+  }
+  images_.erase(image.digest);
+  std::vector<Event> events;
+  events.push_back(MakeEvent("image.removed", StrCat("images/", image.digest), "",
+                             StrCat(FormatBytes(image.size_bytes), " freed")));
+  const Status saved = co_await Commit(
+      [digest = image.digest](store::Transaction& txn) { return txn.DeleteImage(digest); },
+      std::move(events));
+  if (!saved.ok()) {
+    images_[image.digest] = image;
+    co_return saved;
+  }
+  image::ImageStore& images = deps_.images;
+  co_return co_await deps_.pool.Run(
+      [&images, digest = image.digest] { return images.Remove(digest); });
+}
+
+Task<Status> Node::DeleteImage(std::string request_id, std::string reference_or_digest,
+                               bool allow_missing) {
+  co_await Uncancellable();
+  const std::string fingerprint = ContentFingerprint(reference_or_digest);
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await BeginRequest(request_id, "DeleteImage", fingerprint));
+  if (earlier) co_return absl::OkStatus();
+  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  const StatusOr<Image> found = FindImage(reference_or_digest);
+  if (!found.ok()) co_return allow_missing ? absl::OkStatus() : found.status();
+  Image image = *found;
+  const std::string normal =
+      image::NormalizeReference(reference_or_digest).value_or(reference_or_digest);
+  const size_t removed = std::erase_if(image.names, [&](const std::string& name) {
+    return name == reference_or_digest || name == normal;
+  });
+  const auto request =
+      MakeRequest(request_id, "DeleteImage", fingerprint, StrCat("images/", image.digest));
+  if (removed > 0 && !image.names.empty()) {
+    std::vector<Event> events;
+    events.push_back(MakeEvent("image.untagged", StrCat("images/", image.digest), "", normal));
+    CO_RETURN_IF_ERROR(co_await Commit(
+        [image](store::Transaction& txn) { return txn.PutImage(image); }, std::move(events)));
+    images_[image.digest] = image;
+  } else {
+    CO_RETURN_IF_ERROR(co_await DropImage(*found));
+  }
+  if (!request_id.empty()) {
+    CO_RETURN_IF_ERROR(co_await Commit(
+        [request](store::Transaction& txn) { return txn.PutRequest(request); }, {}));
+    RememberRequest(request);
+  }
+  co_return absl::OkStatus();
+}
+
+Task<StatusOr<Node::Garbage>> Node::CollectImages(std::string request_id, bool all,
+                                                  bool validate_only) {
+  co_await Uncancellable();
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await BeginRequest(request_id, "CollectGarbage", all ? "all" : "unnamed"));
+  if (earlier) co_return Garbage{};
+  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  Garbage garbage;
+  std::vector<Image> unused;
+  for (const auto& [digest, image] : images_) {
+    if (CountImageUsers(digest) == 0 && (all || image.names.empty())) unused.push_back(image);
+  }
+  for (const Image& image : unused) {
+    // Somebody may have begun to use it while the one before was removed.
+    if (!validate_only && CountImageUsers(image.digest) > 0) continue;
+    if (!validate_only) CO_RETURN_IF_ERROR(co_await DropImage(image));
+    garbage.digests.push_back(image.digest);
+    garbage.freed_bytes = SaturatingAdd(garbage.freed_bytes, image.size_bytes);
+  }
+  co_return garbage;
+}
+
+}  // namespace claw::lifecycle

@@ -1,0 +1,79 @@
+#include "agent/lifecycle/node.h"
+
+#include "agent/base/id.h"
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+
+namespace claw::lifecycle {
+
+Node::Node(NodeDeps deps, NodeConfig config)
+    : deps_(std::move(deps)),
+      config_(std::move(config)),
+      started_at_(deps_.clock.Now()),
+      incarnation_(RandomHex(16)),
+      image_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
+      drained_(deps_.strand) {
+  for (drivers::Driver* driver : deps_.drivers) drivers_.push_back({.driver = driver});
+}
+
+Node::~Node() = default;
+
+std::shared_ptr<Node::Entry> Node::Find(const std::string& name) const {
+  if (const auto it = sandboxes_.find(name); it != sandboxes_.end()) return it->second;
+  for (const auto& [id, entry] : sandboxes_) {
+    if (!name.empty() && entry->record.spec.display_name == name) return entry;
+  }
+  return nullptr;
+}
+
+StatusOr<std::shared_ptr<Node::Entry>> Node::FindOrError(const std::string& name) const {
+  if (std::shared_ptr<Entry> entry = Find(name)) return entry;
+  return MakeError(StatusCode::kNotFound, StrCat("there is no sandbox '", name, "'"),
+                   {.reason = "SANDBOX_NOT_FOUND", .constraint = "name"});
+}
+
+const DriverState* Node::DriverOf(IsolationClass isolation) const {
+  for (const DriverState& state : drivers_) {
+    if (state.driver->isolation() == isolation) return &state;
+  }
+  return nullptr;
+}
+
+drivers::Driver* Node::DriverFor(const std::string& name) const {
+  for (const DriverState& state : drivers_) {
+    if (state.driver->name() == name) return state.driver;
+  }
+  return nullptr;
+}
+
+int64_t Node::ChargedBytes() const {
+  int64_t sum = 0;
+  for (const auto& [id, entry] : sandboxes_) {
+    if (entry->record.released) continue;
+    sum = SaturatingAdd(sum, entry->record.resources.memory.cgroup_max_bytes);
+  }
+  return sum;
+}
+
+MemoryView Node::memory() const {
+  MemoryView view;
+  view.capacity_bytes = config_.capacity_bytes;
+  view.allocatable_bytes = budget::Allocatable(config_.capacity_bytes, config_.reserves);
+  view.reserved_bytes = view.capacity_bytes - view.allocatable_bytes;
+  view.charged_bytes = ChargedBytes();
+  return view;
+}
+
+std::vector<std::string> Node::conditions() const {
+  std::vector<std::string> problems;
+  for (const DriverState& state : drivers_) {
+    if (!state.fingerprint.healthy) {
+      problems.push_back(StrCat("driver ", state.driver->name(), ": ", state.fingerprint.message));
+    }
+  }
+  if (!store_problem_.empty()) problems.push_back(StrCat("store: ", store_problem_));
+  if (draining_) problems.push_back("the agent is shutting down");
+  return problems;
+}
+
+}  // namespace claw::lifecycle

@@ -1,0 +1,218 @@
+#include <set>
+
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+#include "agent/lifecycle/plan.h"
+
+namespace claw::lifecycle {
+
+Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quarantined> quarantined) {
+  LoadSnapshot(std::move(snapshot));
+  for (const store::Quarantined& item : quarantined) {
+    co_await Report("store.quarantined", "node",
+                    StrCat(item.what, " was set aside: ", item.why, "; now at ", item.where));
+  }
+  const bool store_was_lost = !quarantined.empty();
+  co_await ProbeDrivers();
+  co_await RecoverImages(store_was_lost);
+
+  std::vector<std::shared_ptr<Entry>> recorded;
+  for (const auto& [id, entry] : sandboxes_) recorded.push_back(entry);
+  std::set<std::string> known;
+  for (const std::shared_ptr<Entry>& entry : recorded) {
+    known.insert(entry->record.id);
+    CO_RETURN_IF_ERROR(co_await RecoverSandbox(entry));
+  }
+  for (const DriverState& state : drivers_) {
+    drivers::Driver* driver = state.driver;
+    CO_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
+                        co_await deps_.pool.Run([driver] { return driver->List(); }));
+    for (const std::string& id : ids) {
+      if (known.count(id) > 0) continue;
+      const Status status = co_await RecoverStray(driver, id, store_was_lost);
+      if (!status.ok())
+        co_await Report("sandbox.orphan", StrCat("sandboxes/", id), ToLogString(status));
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+void Node::LoadSnapshot(store::Snapshot snapshot) {
+  revision_ = snapshot.last_revision;
+  for (Tenant& tenant : snapshot.tenants) tenants_[tenant.name] = std::move(tenant);
+  for (Image& image : snapshot.images) images_[image.digest] = std::move(image);
+  for (store::RequestRecord& request : snapshot.requests) RememberRequest(request);
+  for (Sandbox& sandbox : snapshot.sandboxes) {
+    const std::string id = sandbox.id;
+    sandboxes_[id] = std::make_shared<Entry>(std::move(sandbox), deps_.strand);
+  }
+}
+
+Task<void> Node::Report(std::string type, std::string subject, std::string message) {
+  std::vector<Event> events;
+  events.push_back(MakeEvent(std::move(type), std::move(subject), "", std::move(message)));
+  // A full disk must not keep the node from starting.
+  (co_await Commit(nullptr, std::move(events))).IgnoreError();
+}
+
+Task<void> Node::ProbeDrivers() {
+  // Side by side: each starts a sandbox of its own.
+  auto left = std::make_shared<size_t>(drivers_.size());
+  auto done = std::make_shared<Notifier>(deps_.strand);
+  for (size_t i = 0; i < drivers_.size(); ++i) {
+    asio::co_spawn(
+        deps_.strand,
+        [](Node* node, size_t index, std::shared_ptr<size_t> count,
+           std::shared_ptr<Notifier> finished) -> Task<void> {
+          drivers::Driver* driver = node->drivers_[index].driver;
+          StatusOr<drivers::Fingerprint> found = co_await node->deps_.pool.Run(
+              [driver]() -> StatusOr<drivers::Fingerprint> { return driver->Probe(); });
+          if (found.ok()) node->drivers_[index].fingerprint = *std::move(found);
+          --*count;
+          finished->NotifyAll();
+        }(this, i, left, done),
+        asio::detached);
+  }
+  while (*left > 0) co_await done->Wait();
+  for (const DriverState& state : drivers_) {
+    const drivers::Fingerprint& found = state.fingerprint;
+    if (found.healthy) {
+      co_await Report("driver.healthy", "node",
+                      StrCat(state.driver->name(), " ", found.runtime_version,
+                             found.platform.empty() ? "" : StrCat(" on ", found.platform)));
+    } else {
+      co_await Report("driver.unhealthy", "node",
+                      StrCat(state.driver->name(), ": ", found.message));
+    }
+  }
+}
+
+Task<void> Node::RecoverImages(bool store_was_lost) {
+  image::ImageStore& images = deps_.images;
+  const auto scan = co_await deps_.pool.Run([&images] { return images.ScanDisk(); });
+  if (!scan.ok()) {
+    co_await Report("image.scan_failed", "node", ToLogString(scan.status()));
+    co_return;
+  }
+  for (const std::string& broken : scan->quarantined) {
+    co_await Report("image.quarantined", StrCat("images/", broken), "its files are not whole");
+  }
+  std::set<std::string> on_disk;
+  for (const Image& image : scan->images) on_disk.insert(image.digest);
+  for (const Image& image : scan->images) {
+    if (images_.count(image.digest) > 0) continue;
+    if (store_was_lost) {
+      images_[image.digest] = image;
+      (co_await Commit([image](store::Transaction& txn) { return txn.PutImage(image); }, {}))
+          .IgnoreError();
+      co_await Report("image.rebuilt", StrCat("images/", image.digest), "found on disk");
+    } else {
+      // Pulled by an agent that died before it could record it.
+      (co_await deps_.pool.Run([&images, digest = image.digest] {
+        return images.Remove(digest);
+      })).IgnoreError();
+    }
+  }
+  std::vector<std::string> missing;
+  for (const auto& [digest, image] : images_) {
+    if (on_disk.count(digest) == 0) missing.push_back(digest);
+  }
+  for (const std::string& digest : missing) {
+    images_.erase(digest);
+    (co_await Commit([digest](store::Transaction& txn) { return txn.DeleteImage(digest); }, {}))
+        .IgnoreError();
+    co_await Report("image.lost", StrCat("images/", digest), "its files are gone; pull it again");
+  }
+}
+
+Task<Status> Node::RecoverSandbox(std::shared_ptr<Entry> entry) {
+  const Sandbox record = entry->record;
+  drivers::Driver* driver = DriverFor(record.driver);
+  if (driver == nullptr) {
+    co_await Report("sandbox.unmanaged", StrCat("sandboxes/", record.id),
+                    StrCat("this node no longer has the driver ", record.driver));
+    co_return absl::OkStatus();
+  }
+  if (IsTerminal(record.state)) {
+    if (!record.released || record.spec.auto_remove) {
+      asio::co_spawn(deps_.strand, Release(entry), asio::detached);
+    }
+    co_return absl::OkStatus();
+  }
+  if (record.state == SandboxState::kReserved || record.state == SandboxState::kStarting) {
+    // It was never acknowledged as running, so it is taken back whole.
+    const Status why = MakeError(StatusCode::kAborted, "the agent was restarted during the start",
+                                 {.reason = "AGENT_RESTARTED"});
+    (co_await AbandonStart(entry, why)).IgnoreError();
+    co_return absl::OkStatus();
+  }
+  const auto inspection =
+      co_await deps_.pool.Run([driver, handle = record.handle] { return driver->Inspect(handle); });
+  if (inspection.ok() && inspection->presence == drivers::Presence::kRunning) {
+    entry->stop_requested = record.state == SandboxState::kStopping;
+    (co_await Save(entry, record, "sandbox.adopted",
+                   StrCat("found again as process ", record.process.pid)))
+        .IgnoreError();
+    WatchExit(entry);
+    co_return absl::OkStatus();
+  }
+  drivers::ExitObservation seen{.exited_at = deps_.clock.Now()};
+  if (inspection.ok() && inspection->exit) seen = *inspection->exit;
+  entry->stop_requested = record.state == SandboxState::kStopping;
+  co_await OnExit(entry, seen);
+  co_return absl::OkStatus();
+}
+
+Task<Status> Node::RecoverStray(drivers::Driver* driver, std::string id, bool store_was_lost) {
+  if (store_was_lost) {
+    const auto found = co_await deps_.pool.Run([driver, id] { return driver->Recover(id); });
+    if (found.ok()) {
+      const Status rebuilt = co_await Rebuild(driver, *found);
+      if (rebuilt.ok()) co_return rebuilt;
+      co_await Report("sandbox.not_rebuilt", StrCat("sandboxes/", id), ToLogString(rebuilt));
+    }
+  }
+  const auto work = [driver, id]() -> Status {
+    RETURN_IF_ERROR(driver->Destroy(id));
+    return driver->Purge(id);
+  };
+  CO_RETURN_IF_ERROR(co_await deps_.pool.Run(work));
+  co_await Report("sandbox.orphan_removed", StrCat("sandboxes/", id),
+                  "nothing is recorded about it");
+  co_return absl::OkStatus();
+}
+
+Task<Status> Node::Rebuild(drivers::Driver* driver, drivers::Driver::Recovered found) {
+  CO_ASSIGN_OR_RETURN(KeptRecord kept, ReadKeptRecord(found.record_json));
+  Sandbox sandbox = kept.sandbox;
+  if (sandbox.driver != driver->name()) {
+    co_return DataLoss("the kept record is of driver ", sandbox.driver);
+  }
+  CO_ASSIGN_OR_RETURN(
+      const drivers::Inspection inspection,
+      co_await deps_.pool.Run([driver, handle = found.handle] { return driver->Inspect(handle); }));
+  if (inspection.presence == drivers::Presence::kGone) {
+    co_return NotFound("nothing of it runs, and nothing says how it ended");
+  }
+  if (tenants_.count(kept.tenant.name) == 0) {
+    tenants_[kept.tenant.name] = kept.tenant;
+    (co_await Commit(
+         [tenant = kept.tenant](store::Transaction& txn) { return txn.PutTenant(tenant); }, {}))
+        .IgnoreError();
+    co_await Report("tenant.rebuilt", StrCat("tenants/", kept.tenant.name),
+                    StrCat("from a sandbox that runs; ", ToString(kept.tenant.trust)));
+  }
+  sandbox.handle = found.handle;
+  sandbox.process = found.process;
+  sandbox.state = SandboxState::kRunning;
+  sandbox.released = false;
+  sandbox.runtime_proof = "rebuilt from what runs";
+  const auto entry = std::make_shared<Entry>(sandbox, deps_.strand);
+  sandboxes_[sandbox.id] = entry;
+  co_await SaveReality(entry, sandbox, "sandbox.rebuilt", "found running without a record");
+  WatchExit(entry);
+  co_return absl::OkStatus();
+}
+
+}  // namespace claw::lifecycle

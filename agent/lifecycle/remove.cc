@@ -1,0 +1,58 @@
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+#include "agent/lifecycle/request_guard.h"
+
+namespace claw::lifecycle {
+
+Task<Status> Node::DeleteSandbox(std::string request_id, std::string name, bool force,
+                                 bool allow_missing) {
+  co_await Uncancellable();
+  const std::string fingerprint = ContentFingerprint(name);
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await BeginRequest(request_id, "DeleteSandbox", fingerprint));
+  if (earlier) co_return absl::OkStatus();
+  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  const std::shared_ptr<Entry> entry = Find(name);
+  if (entry == nullptr) co_return allow_missing ? absl::OkStatus() : FindOrError(name).status();
+  if (!IsTerminal(entry->record.state)) {
+    if (!force) {
+      co_return MakeError(StatusCode::kFailedPrecondition,
+                          StrCat("sandbox ", entry->record.id, " is ",
+                                 ToString(entry->record.state), "; stop it first, or force it"),
+                          {.reason = "STILL_RUNNING", .constraint = "state"});
+    }
+    CO_RETURN_IF_ERROR(co_await EndProgram(entry, std::chrono::milliseconds(0)));
+  }
+  co_return co_await RemoveEntry(entry, MakeRequest(request_id, "DeleteSandbox", fingerprint,
+                                                    StrCat("sandboxes/", entry->record.id)));
+}
+
+Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecord request) {
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
+  if (entry->removed) co_return absl::OkStatus();
+  drivers::Driver* driver = DriverFor(entry->record.driver);
+  if (driver == nullptr) {
+    co_return FailedPrecondition("this node no longer has the driver ", entry->record.driver);
+  }
+  const Status purged = co_await deps_.pool.Run([driver, id = entry->record.id]() -> Status {
+    RETURN_IF_ERROR(driver->Destroy(id));
+    return driver->Purge(id);
+  });
+  CO_RETURN_IF_ERROR(Annotate(purged, StrCat("remove sandbox ", entry->record.id)));
+  std::vector<Event> events;
+  events.push_back(MakeEvent("sandbox.removed", StrCat("sandboxes/", entry->record.id),
+                             entry->record.spec.tenant, "removed with its output"));
+  const auto write = [id = entry->record.id, request](store::Transaction& txn) -> Status {
+    RETURN_IF_ERROR(txn.DeleteSandbox(id));
+    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+  };
+  CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
+  RememberRequest(request);
+  entry->removed = true;
+  sandboxes_.erase(entry->record.id);
+  entry->changed.NotifyAll();
+  co_return absl::OkStatus();
+}
+
+}  // namespace claw::lifecycle

@@ -1,0 +1,13 @@
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+
+namespace claw::lifecycle {
+
+Task<void> Node::Drain() {
+  draining_ = true;
+  bus_.Close();
+  for (const auto& [id, entry] : sandboxes_) entry->changed.NotifyAll();
+  while (under_way_ > 0) co_await drained_.Wait();
+}
+
+}  // namespace claw::lifecycle

@@ -1,0 +1,74 @@
+#include <csignal>
+
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+#include "agent/lifecycle/request_guard.h"
+
+namespace claw::lifecycle {
+
+Task<StatusOr<Sandbox>> Node::StopSandbox(std::string request_id, std::string name,
+                                          std::optional<std::chrono::milliseconds> grace) {
+  co_await Uncancellable();
+  const std::string fingerprint = ContentFingerprint(name);
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await BeginRequest(request_id, "StopSandbox", fingerprint));
+  if (earlier) co_return GetSandbox(earlier->subject.substr(earlier->subject.find('/') + 1));
+  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
+  CO_RETURN_IF_ERROR(co_await EndProgram(entry, grace.value_or(config_.stop_grace)));
+  if (!request_id.empty()) {
+    const auto request =
+        MakeRequest(request_id, "StopSandbox", fingerprint, StrCat("sandboxes/", entry->record.id));
+    CO_RETURN_IF_ERROR(co_await Commit(
+        [request](store::Transaction& txn) { return txn.PutRequest(request); }, {}));
+    RememberRequest(request);
+  }
+  co_return entry->record;
+}
+
+Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::milliseconds grace) {
+  drivers::Driver* driver = DriverFor(entry->record.driver);
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    if (signal == SIGTERM && grace.count() == 0) continue;
+    {
+      // Held while a start is under way too: it is stopped once it runs.
+      const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
+      if (entry->removed || IsTerminal(entry->record.state)) co_return absl::OkStatus();
+      entry->stop_requested = true;
+      if (entry->record.state == SandboxState::kRunning) {
+        Sandbox stopping = entry->record;
+        CO_RETURN_IF_ERROR(Transition(stopping, SandboxState::kStopping));
+        // Stopping must work on a full disk; then only the note about it is missing.
+        const Status noted = co_await Save(entry, stopping, "sandbox.stopping",
+                                           StrCat("asked to end within ", grace.count(), " ms"));
+        if (!noted.ok()) entry->record.state = SandboxState::kStopping;
+      }
+      const Status sent = co_await deps_.pool.Run(
+          [driver, handle = entry->record.handle, signal] { return driver->Kill(handle, signal); });
+      // A program that cannot be asked is not waited for.
+      if (!sent.ok() && signal == SIGTERM) continue;
+      CO_RETURN_IF_ERROR(Annotate(sent, "stop the sandbox"));
+    }
+    co_await AwaitEnd(entry, signal == SIGTERM ? grace : std::chrono::seconds(30));
+    if (entry->removed || IsTerminal(entry->record.state)) co_return absl::OkStatus();
+  }
+  co_return MakeError(StatusCode::kDeadlineExceeded, "the sandbox has been killed but does not end",
+                      {.reason = "STILL_RUNNING", .retry_after = std::chrono::seconds(5)});
+}
+
+Task<void> Node::AwaitEnd(std::shared_ptr<Entry> entry, std::chrono::milliseconds at_most) {
+  // The timer's handler may run after this coroutine is through: what it touches is shared.
+  auto expired = std::make_shared<bool>(false);
+  asio::steady_timer timer(deps_.strand, at_most);
+  timer.async_wait([expired, entry](boost::system::error_code error) {
+    if (error) return;
+    *expired = true;
+    entry->changed.NotifyAll();
+  });
+  while (!*expired && !entry->removed && !IsTerminal(entry->record.state)) {
+    co_await entry->changed.Wait();
+  }
+}
+
+}  // namespace claw::lifecycle

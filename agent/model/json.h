@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "agent/base/status.h"
+#include "agent/model/image.h"
+#include "agent/model/sandbox.h"
+#include "agent/model/tenant.h"
+
+namespace claw {
+
+// How records are written to disk. Unknown fields are ignored, so that an older agent reads what a
+// newer one wrote; missing fields take their defaults; a wrong type or an unknown enum value is
+// DATA_LOSS.
+std::string ToJson(const Tenant& tenant);
+std::string ToJson(const Sandbox& sandbox);
+std::string ToJson(const Image& image);
+
+StatusOr<Tenant> TenantFromJson(std::string_view text);
+StatusOr<Sandbox> SandboxFromJson(std::string_view text);
+StatusOr<Image> ImageFromJson(std::string_view text);
+
+}  // namespace claw

@@ -1,0 +1,236 @@
+#include "agent/model/sandbox.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+#include "agent/base/utf8.h"
+
+namespace claw {
+namespace {
+
+template <typename Enum, size_t N>
+using NameTable = std::array<std::pair<Enum, std::string_view>, N>;
+
+constexpr NameTable<IsolationClass, 2> kIsolationNames = {{
+    {IsolationClass::kContainer, "container"},
+    {IsolationClass::kGvisor, "gvisor"},
+}};
+
+constexpr NameTable<SandboxState, 7> kStateNames = {{
+    {SandboxState::kReserved, "RESERVED"},
+    {SandboxState::kStarting, "STARTING"},
+    {SandboxState::kRunning, "RUNNING"},
+    {SandboxState::kStopping, "STOPPING"},
+    {SandboxState::kExited, "EXITED"},
+    {SandboxState::kFailed, "FAILED"},
+    {SandboxState::kLost, "LOST"},
+}};
+
+constexpr NameTable<EndReason, 6> kReasonNames = {{
+    {EndReason::kNone, "NONE"},
+    {EndReason::kExited, "EXITED"},
+    {EndReason::kStopped, "STOPPED"},
+    {EndReason::kOomKilled, "OOM_KILLED"},
+    {EndReason::kProofFailed, "PROOF_FAILED"},
+    {EndReason::kHostRestart, "HOST_RESTART"},
+}};
+
+template <typename Enum, size_t N>
+std::string_view NameOf(const NameTable<Enum, N>& table, Enum value) {
+  for (const auto& [entry, name] : table) {
+    if (entry == value) return name;
+  }
+  return "UNKNOWN";
+}
+
+template <typename Enum, size_t N>
+StatusOr<Enum> ValueOf(const NameTable<Enum, N>& table, std::string_view what,
+                       std::string_view text) {
+  for (const auto& [entry, name] : table) {
+    if (name == text) return entry;
+  }
+  return InvalidArgument("'", text, "' is not a ", what);
+}
+
+Status Bad(std::string_view field, std::string_view why) {
+  return MakeError(StatusCode::kInvalidArgument, StrCat(field, " ", why),
+                   {.reason = "INVALID_ARGUMENT", .constraint = std::string(field)});
+}
+
+Status ValidateRange(std::string_view field, int64_t value, int64_t low, int64_t high,
+                     std::string_view unit) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return MakeError(
+      StatusCode::kInvalidArgument,
+      StrCat(field, " is ", value, unit, "; it has to lie between ", low, " and ", high, unit),
+      {.reason = "OUT_OF_BOUNDS",
+       .constraint = std::string(field),
+       .needed = StrCat(low, " to ", high, unit),
+       .available = StrCat(value, unit)});
+}
+
+// A string that goes to the kernel and to a terminal: UTF-8, no NUL, bounded.
+Status ValidateText(std::string_view field, std::string_view text, size_t max_bytes) {
+  if (text.size() > max_bytes) {
+    return Bad(field, StrCat("is longer than ", max_bytes, " bytes"));
+  }
+  if (text.find('\0') != std::string_view::npos) return Bad(field, "contains a NUL byte");
+  if (!IsUtf8(text)) return Bad(field, "is not UTF-8");
+  return absl::OkStatus();
+}
+
+Status ValidatePath(std::string_view field, std::string_view path) {
+  RETURN_IF_ERROR(ValidateText(field, path, 4095));
+  if (!path.starts_with("/")) return Bad(field, "is not an absolute path");
+  for (std::string_view part : Split(path, '/')) {
+    if (part == "..") return Bad(field, "contains '..'");
+  }
+  return absl::OkStatus();
+}
+
+Status ValidateStrings(std::string_view field, const std::vector<std::string>& strings,
+                       size_t max_count, size_t max_bytes) {
+  if (strings.size() > max_count) {
+    return Bad(field, StrCat("has more than ", max_count, " entries"));
+  }
+  size_t total = 0;
+  for (const std::string& text : strings) {
+    RETURN_IF_ERROR(ValidateText(field, text, max_bytes));
+    total += text.size() + 1;
+  }
+  if (total > max_bytes) {
+    return Bad(field, StrCat("is longer than ", max_bytes, " bytes in all"));
+  }
+  return absl::OkStatus();
+}
+
+// The kernel gives a program at most 128 KiB for one string and some 2 MiB in all; runtimes choke
+// earlier.
+constexpr size_t kMaxArgumentBytes = 128 * 1024;
+
+Status ValidateProgram(const SandboxSpec& spec) {
+  RETURN_IF_ERROR(ValidateStrings("command", spec.command, 1024, kMaxArgumentBytes));
+  RETURN_IF_ERROR(ValidateStrings("args", spec.args, 1024, kMaxArgumentBytes));
+  RETURN_IF_ERROR(ValidateStrings("env", spec.env, 1024, kMaxArgumentBytes));
+  if (!spec.command.empty() && spec.command[0].empty()) return Bad("command", "starts with ''");
+  for (const std::string& entry : spec.env) {
+    const size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return Bad("env", StrCat("has the entry '", entry, "', which is not NAME=value"));
+    }
+  }
+  if (!spec.working_directory.empty()) {
+    RETURN_IF_ERROR(ValidatePath("working_directory", spec.working_directory));
+  }
+  return absl::OkStatus();
+}
+
+// Where a mount would replace what the runtimes put there themselves, or our own starter.
+bool IsReservedDestination(std::string_view path) {
+  for (std::string_view root : {"/proc", "/sys", "/dev", "/.clawlet"}) {
+    if (path == root || (path.starts_with(root) && path[root.size()] == '/')) return true;
+  }
+  return false;
+}
+
+Status ValidateMounts(const std::vector<Mount>& mounts) {
+  if (mounts.size() > 64) return Bad("mounts", "has more than 64 entries");
+  std::set<std::string> destinations;
+  for (const Mount& mount : mounts) {
+    RETURN_IF_ERROR(ValidatePath("mounts.source", mount.source));
+    RETURN_IF_ERROR(ValidatePath("mounts.destination", mount.destination));
+    std::string destination = "/";
+    for (std::string_view part : Split(mount.destination, '/', true)) {
+      if (part == ".") continue;
+      destination += StrCat(destination == "/" ? "" : "/", part);
+    }
+    if (destination == "/") return Bad("mounts.destination", "is the root itself");
+    if (IsReservedDestination(destination)) {
+      return Bad("mounts.destination", StrCat("'", destination, "' belongs to the runtime"));
+    }
+    if (!destinations.insert(destination).second) {
+      return Bad("mounts.destination", StrCat("'", destination, "' is there twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string_view ToString(IsolationClass isolation) { return NameOf(kIsolationNames, isolation); }
+std::string_view ToString(SandboxState state) { return NameOf(kStateNames, state); }
+std::string_view ToString(EndReason reason) { return NameOf(kReasonNames, reason); }
+StatusOr<IsolationClass> ParseIsolationClass(std::string_view text) {
+  return ValueOf(kIsolationNames, "isolation class", text);
+}
+StatusOr<SandboxState> ParseSandboxState(std::string_view text) {
+  return ValueOf(kStateNames, "sandbox state", text);
+}
+StatusOr<EndReason> ParseEndReason(std::string_view text) {
+  return ValueOf(kReasonNames, "reason of an end", text);
+}
+
+bool IsTerminal(SandboxState state) {
+  return state == SandboxState::kExited || state == SandboxState::kFailed ||
+         state == SandboxState::kLost;
+}
+
+Status Transition(Sandbox& sandbox, SandboxState to) {
+  using S = SandboxState;
+  static constexpr std::array<std::pair<S, S>, 14> kMoves = {{
+      {S::kReserved, S::kStarting},
+      {S::kReserved, S::kFailed},
+      {S::kStarting, S::kRunning},
+      {S::kStarting, S::kFailed},
+      {S::kStarting, S::kStopping},
+      {S::kStarting, S::kExited},
+      {S::kRunning, S::kStopping},
+      {S::kRunning, S::kExited},
+      {S::kRunning, S::kLost},
+      {S::kStopping, S::kExited},
+      {S::kStopping, S::kFailed},
+      {S::kStopping, S::kLost},
+      // A program that was thought lost and whose exit turns up after all.
+      {S::kLost, S::kExited},
+      {S::kStarting, S::kLost},
+  }};
+  if (sandbox.state == to) return absl::OkStatus();
+  const bool legal =
+      std::find(kMoves.begin(), kMoves.end(), std::pair(sandbox.state, to)) != kMoves.end();
+  if (!legal) {
+    return FailedPrecondition("sandbox ", sandbox.id, " cannot go from ", ToString(sandbox.state),
+                              " to ", ToString(to));
+  }
+  sandbox.state = to;
+  return absl::OkStatus();
+}
+
+Status ValidateSpec(const SandboxSpec& spec) {
+  RETURN_IF_ERROR(ValidateName("tenant", spec.tenant));
+  if (!spec.display_name.empty()) {
+    RETURN_IF_ERROR(ValidateName("display_name", spec.display_name));
+  }
+  if (spec.image.empty()) return Bad("image", "is missing");
+  RETURN_IF_ERROR(ValidateText("image", spec.image, 512));
+  RETURN_IF_ERROR(ValidateProgram(spec));
+  RETURN_IF_ERROR(ValidateMounts(spec.mounts));
+  RETURN_IF_ERROR(ValidateRange("workload_bytes", spec.workload_bytes, kMinWorkloadBytes,
+                                kMaxWorkloadBytes, " bytes"));
+  RETURN_IF_ERROR(ValidateRange("cpu_millis", spec.cpu_millis, 0, kMaxCpuMillis, " millis"));
+  // The kernel's CFS quota is at least 1 ms of a period of 100 ms.
+  if (spec.cpu_millis != 0 && spec.cpu_millis < 10) {
+    return ValidateRange("cpu_millis", spec.cpu_millis, 10, kMaxCpuMillis, " millis");
+  }
+  RETURN_IF_ERROR(ValidateRange("pids_max", spec.pids_max, 1, kMaxPidsMax, ""));
+  if (spec.labels.size() > 64) return Bad("labels", "has more than 64 entries");
+  for (const auto& [key, value] : spec.labels) {
+    if (key.empty()) return Bad("labels", "has an empty key");
+    RETURN_IF_ERROR(ValidateText("labels", key, 253));
+    RETURN_IF_ERROR(ValidateText("labels", value, 1024));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace claw

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "agent/base/clock.h"
+#include "agent/lifecycle/async.h"
+#include "agent/lifecycle/node.h"
+
+namespace claw::rpc {
+
+namespace asio = boost::asio;
+using lifecycle::Task;
+
+// What the services work with. Outlives the server.
+struct Context {
+  asio::any_io_executor strand;
+  lifecycle::Node& node;
+  lifecycle::BlockingPool& pool;
+  const Clock& clock;
+  std::string agent_version{};
+  std::string cgroup_mode{};
+  // Told, on the strand, of answers that mean a fault of the node and not of the caller.
+  std::function<void(const std::string&)> log_fault{};
+};
+
+}  // namespace claw::rpc

@@ -1,0 +1,42 @@
+#pragma once
+
+// What requests have in common: checked here, field by field. Every error is INVALID_ARGUMENT with
+// the field as its constraint.
+
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "agent/base/clock.h"
+#include "agent/base/status.h"
+
+namespace claw::rpc {
+
+Status BadField(std::string_view field, std::string_view why);
+
+// "sandboxes/X" -> X, an id or a display name.
+StatusOr<std::string> ParseSandboxName(std::string_view field, std::string_view name);
+// "tenants/X" -> X.
+StatusOr<std::string> ParseTenantName(std::string_view field, std::string_view name);
+// The same, or empty for "all of them".
+StatusOr<std::string> ParseTenantFilter(std::string_view field, std::string_view name);
+// "images/X" -> X, a digest or a reference.
+StatusOr<std::string> ParseImageName(std::string_view field, std::string_view name);
+
+// At most 128 bytes of printable ASCII; may be empty.
+Status CheckRequestId(std::string_view request_id);
+
+// 0 is 100, more than 1000 is 1000.
+StatusOr<int> ParsePageSize(int32_t page_size);
+
+// 0 s to `max`, to the millisecond.
+StatusOr<std::chrono::milliseconds> ParseDuration(std::string_view field,
+                                                  const google::protobuf::Duration& duration,
+                                                  std::chrono::milliseconds max);
+StatusOr<Time> ParseTime(std::string_view field, const google::protobuf::Timestamp& time);
+
+}  // namespace claw::rpc

@@ -1,0 +1,91 @@
+#include <algorithm>
+
+#include "agent/rpc/convert.h"
+#include "agent/rpc/reactors.h"
+#include "agent/rpc/services.h"
+#include "claw/node/v1/node.grpc.pb.h"
+
+namespace claw::rpc {
+namespace {
+
+void SetHost(const host::HostInfo& host, pb::Node* out) {
+  out->set_boot_id(host.boot_id);
+  out->set_os(host.os);
+  out->set_architecture(host.architecture);
+  out->set_kernel_version(host.kernel_version);
+  out->set_page_size_bytes(host.page_size_bytes);
+  out->set_cpus(host.cpus);
+}
+
+void SetMemory(const lifecycle::MemoryView& memory, pb::NodeMemory* out) {
+  out->set_capacity_bytes(memory.capacity_bytes);
+  out->set_reserved_bytes(memory.reserved_bytes);
+  out->set_allocatable_bytes(memory.allocatable_bytes);
+  out->set_charged_bytes(memory.charged_bytes);
+  out->set_available_bytes(
+      std::max<int64_t>(0, SaturatingSub(memory.allocatable_bytes, memory.charged_bytes)));
+}
+
+void AddDriver(const lifecycle::DriverState& state, pb::Node* out) {
+  const drivers::Fingerprint& found = state.fingerprint;
+  pb::DriverStatus* status = out->add_drivers();
+  status->set_name(std::string(state.driver->name()));
+  status->set_healthy(found.healthy);
+  status->set_message(found.message);
+  status->set_runtime_version(found.runtime_version);
+  status->set_runtime_path(found.runtime_path);
+  status->set_platform(found.platform);
+  status->mutable_capabilities()->Assign(found.capabilities.begin(), found.capabilities.end());
+}
+
+void SetCounts(const lifecycle::Node& node, pb::Node* out) {
+  const std::vector<Sandbox> sandboxes = node.ListSandboxes();
+  const auto active = std::count_if(sandboxes.begin(), sandboxes.end(), [](const Sandbox& sandbox) {
+    return !IsTerminal(sandbox.state);
+  });
+  out->set_active_sandboxes(static_cast<int32_t>(active));
+  out->set_total_sandboxes(static_cast<int32_t>(sandboxes.size()));
+  out->set_tenants(static_cast<int32_t>(node.ListTenants().size()));
+  out->set_images(static_cast<int32_t>(node.ListImages().size()));
+}
+
+Task<StatusOr<pb::Node>> GetNode(const Context& context, const pb::GetNodeRequest& /*request*/) {
+  const lifecycle::Node& node = context.node;
+  pb::Node proto;
+  proto.set_node_id(node.config().node_id);
+  proto.set_agent_version(context.agent_version);
+  proto.set_incarnation_id(node.incarnation());
+  proto.set_cgroup_mode(context.cgroup_mode);
+  SetHost(node.host(), &proto);
+  SetMemory(node.memory(), proto.mutable_memory());
+  for (const lifecycle::DriverState& driver : node.drivers()) AddDriver(driver, &proto);
+  SetCounts(node, &proto);
+  SetTime(node.started_at(), proto.mutable_agent_start_time());
+  proto.set_revision(node.revision());
+  const std::vector<std::string> conditions = node.conditions();
+  proto.set_ready(conditions.empty());
+  proto.mutable_conditions()->Assign(conditions.begin(), conditions.end());
+  co_return proto;
+}
+
+class NodeService final : public pb::NodeService::CallbackService {
+ public:
+  explicit NodeService(const Context& context) : context_(context) {}
+
+  grpc::ServerUnaryReactor* GetNode(grpc::CallbackServerContext* /*call*/,
+                                    const pb::GetNodeRequest* request,
+                                    pb::Node* response) override {
+    return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::GetNode);
+  }
+
+ private:
+  const Context& context_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeNodeService(const Context& context) {
+  return std::make_unique<NodeService>(context);
+}
+
+}  // namespace claw::rpc

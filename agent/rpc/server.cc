@@ -1,0 +1,92 @@
+#include "agent/rpc/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <thread>
+#include <vector>
+
+#include "agent/rpc/malformed.h"
+#include "agent/rpc/services.h"
+#include "agent/rpc/unix_socket.h"
+
+namespace claw::rpc {
+namespace {
+
+constexpr int kMaxMessageBytes = 4 << 20;
+// What messages and buffers of all calls may take; beyond it gRPC slows its callers down.
+constexpr size_t kMaxBufferBytes = 64 << 20;
+// Only reflection takes threads of its own; everything else runs on the strand.
+constexpr int kMaxThreads = 4;
+
+class GrpcServer final : public Server {
+ public:
+  explicit GrpcServer(const Context& context) {
+    services_.push_back(MakeNodeService(context));
+    services_.push_back(MakeTenantService(context));
+    services_.push_back(MakeSandboxService(context));
+    services_.push_back(MakeImageService(context));
+    services_.push_back(MakeEventService(context));
+  }
+
+  Status Listen(const std::filesystem::path& socket) {
+    RETURN_IF_ERROR(ClearSocketPath(socket));
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    Configure(builder);
+    builder.AddListeningPort(StrCat("unix:", socket.string()), grpc::InsecureServerCredentials());
+    server_ = builder.BuildAndStart();
+    if (!server_) return Internal("cannot listen on ", socket.string());
+    if (::chmod(socket.c_str(), 0660) != 0) return ErrnoError(errno, "chmod the socket");
+    SetServing(true);
+    return absl::OkStatus();
+  }
+
+  void SetServing(bool serving) override {
+    if (server_) server_->GetHealthCheckService()->SetServingStatus(serving);
+  }
+
+  void Shutdown(std::chrono::milliseconds grace, std::function<void()> done) override {
+    shutdown_ = std::jthread([this, grace, done = std::move(done)] {
+      server_->Shutdown(std::chrono::system_clock::now() + grace);
+      done();
+    });
+  }
+
+ private:
+  void Configure(grpc::ServerBuilder& builder) {
+    grpc::ResourceQuota quota("clawlet");
+    quota.Resize(kMaxBufferBytes).SetMaxThreads(kMaxThreads);
+    builder.SetResourceQuota(quota);
+    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+    builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+    builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
+    for (const auto& service : services_) builder.RegisterService(service.get());
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+    interceptors.push_back(ExplainMalformedRequests());
+    builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  }
+
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::Server> server_;
+  std::jthread shutdown_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Server>> Server::Start(const std::filesystem::path& socket,
+                                                const Context& context) {
+  auto server = std::make_unique<GrpcServer>(context);
+  RETURN_IF_ERROR(server->Listen(socket));
+  return server;
+}
+
+}  // namespace claw::rpc

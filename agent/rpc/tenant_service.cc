@@ -1,0 +1,91 @@
+#include "agent/rpc/convert.h"
+#include "agent/rpc/names.h"
+#include "agent/rpc/page.h"
+#include "agent/rpc/reactors.h"
+#include "agent/rpc/services.h"
+#include "claw/node/v1/tenant.grpc.pb.h"
+
+namespace claw::rpc {
+namespace {
+
+using google::protobuf::Empty;
+
+pb::Tenant Show(const Context& context, const Tenant& tenant) {
+  return ToProto(tenant, context.node.CountSandboxes(tenant.name));
+}
+
+Task<StatusOr<pb::Tenant>> CreateTenant(const Context& context,
+                                        const pb::CreateTenantRequest& request) {
+  CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  CO_RETURN_IF_ERROR(ValidateName("tenant_id", request.tenant_id()));
+  CO_ASSIGN_OR_RETURN(const Trust trust, FromProto(request.trust()));
+  auto tenant =
+      co_await context.node.CreateTenant(request.request_id(), request.tenant_id(), trust);
+  if (!tenant.ok()) co_return tenant.status();
+  co_return Show(context, *tenant);
+}
+
+Task<StatusOr<pb::Tenant>> GetTenant(const Context& context, const pb::GetTenantRequest& request) {
+  CO_ASSIGN_OR_RETURN(const std::string name, ParseTenantName("name", request.name()));
+  CO_ASSIGN_OR_RETURN(const Tenant tenant, context.node.GetTenant(name));
+  co_return Show(context, tenant);
+}
+
+Task<StatusOr<pb::ListTenantsResponse>> ListTenants(const Context& context,
+                                                    const pb::ListTenantsRequest& request) {
+  const std::vector<Tenant> tenants = context.node.ListTenants();
+  CO_ASSIGN_OR_RETURN(
+      const Page<Tenant> page,
+      CutPage("tenants", tenants, [](const Tenant& tenant) { return tenant.name; },
+              request.page_size(), request.page_token()));
+  pb::ListTenantsResponse response;
+  for (const Tenant* tenant : page.entries) *response.add_tenants() = Show(context, *tenant);
+  response.set_next_page_token(page.next_token);
+  co_return response;
+}
+
+Task<StatusOr<Empty>> DeleteTenant(const Context& context, const pb::DeleteTenantRequest& request) {
+  CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  CO_ASSIGN_OR_RETURN(const std::string name, ParseTenantName("name", request.name()));
+  const Status status =
+      co_await context.node.DeleteTenant(request.request_id(), name, request.allow_missing());
+  if (!status.ok()) co_return status;
+  co_return Empty();
+}
+
+class TenantService final : public pb::TenantService::CallbackService {
+ public:
+  explicit TenantService(const Context& context) : context_(context) {}
+
+  grpc::ServerUnaryReactor* CreateTenant(grpc::CallbackServerContext* /*call*/,
+                                         const pb::CreateTenantRequest* request,
+                                         pb::Tenant* response) override {
+    return Unary(context_, WhenCallerLeaves::kFinish, request, response, rpc::CreateTenant);
+  }
+  grpc::ServerUnaryReactor* GetTenant(grpc::CallbackServerContext* /*call*/,
+                                      const pb::GetTenantRequest* request,
+                                      pb::Tenant* response) override {
+    return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::GetTenant);
+  }
+  grpc::ServerUnaryReactor* ListTenants(grpc::CallbackServerContext* /*call*/,
+                                        const pb::ListTenantsRequest* request,
+                                        pb::ListTenantsResponse* response) override {
+    return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::ListTenants);
+  }
+  grpc::ServerUnaryReactor* DeleteTenant(grpc::CallbackServerContext* /*call*/,
+                                         const pb::DeleteTenantRequest* request,
+                                         Empty* response) override {
+    return Unary(context_, WhenCallerLeaves::kFinish, request, response, rpc::DeleteTenant);
+  }
+
+ private:
+  const Context& context_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeTenantService(const Context& context) {
+  return std::make_unique<TenantService>(context);
+}
+
+}  // namespace claw::rpc

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <map>
+
+#include "drivers/oci/oci_driver.h"
+
+namespace claw::drivers {
+
+// What the starter (starter.cc) said about the kernel it sees.
+struct InsideReport {
+  std::string release{};
+  std::string version{};
+  std::string kernel_log{};
+  int64_t memory_bytes = 0;
+  int exec_error = 0;  // errno of finding the program; 0: it can be executed
+};
+
+// From "clawlet-proof NONCE key=value …"; DATA_LOSS if it is anything else.
+StatusOr<InsideReport> ParseInsideReport(std::string_view line, std::string_view nonce);
+
+// OK if the kernel seen from inside is gVisor's and not the host's.
+Status CheckIsGvisor(const InsideReport& report, const std::string& host_release);
+
+// Untrusted code under a kernel of its own in user space (runsc).
+class GvisorDriver final : public OciDriver {
+ public:
+  // `platform` empty: the first of systrap and ptrace that really starts a sandbox here.
+  GvisorDriver(OciOptions options, std::string platform, const host::HostInfo& host,
+               host::Cgroups& cgroups, ExitWatcher& exits);
+
+  std::string_view name() const override { return "gvisor"; }
+  IsolationClass isolation() const override { return IsolationClass::kGvisor; }
+  Fingerprint Probe() override;
+
+ protected:
+  BundleOptions PlanBundle(const LaunchSpec& spec, Instance& instance) const override;
+  std::vector<std::string> GlobalFlags() const override;
+  int64_t ExtraPids() const override;
+  std::filesystem::path StarterLayer() const override { return options_.run_dir / "starter"; }
+  Status ProbeRuntime(Fingerprint& fingerprint) override;
+  StatusOr<std::string> ProveCreated(const Instance& instance) override;
+  StatusOr<std::string> ProveRunning(const Instance& instance) override;
+  Status SignalProgram(const Instance& instance, int signal) override;
+  void EndExec(const Instance& instance, pid_t pid) override;
+  Status DeleteRuntimeState(const std::string& id) override;
+  std::vector<std::string> RuntimeIds() const override;
+
+ private:
+  StatusOr<InsideReport> AwaitReport(const Instance& instance) const;
+
+  const std::string wanted_platform_;
+  std::string platform_;  // in use since the last Probe
+};
+
+}  // namespace claw::drivers

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/bytes.h"
+#include "agent/base/status.h"
+#include "agent/model/image.h"
+
+namespace claw::image {
+
+struct Options {
+  std::filesystem::path root{};         // made if missing, mode 0700
+  int64_t max_image_bytes = 32 * kGiB;  // unpacked, holes included, summed over layers
+  int64_t max_image_files = 2'000'000;
+  int64_t min_free_disk_bytes = 256 * kMiB;  // kept free on root's file system while unpacking
+};
+
+// phase is one of "resolving", "fetching", "checking", "unpacking", "done". May be empty (no-op).
+using Progress = std::function<void(std::string_view phase, std::string_view message)>;
+
+// Images on disk, one folder per manifest digest. Fetches with skopeo, unpacks with umoci. A folder
+// appears whole or not at all. Thread-safe; all calls block, for pool threads. Two pulls of the
+// same image do the work once (the second finds it there). A refusal leaves nothing behind. What
+// every call may also answer: FAILED_PRECONDITION (PROGRAM_MISSING) if skopeo or umoci is not
+// installed, with the Debian package in `needed`.
+class ImageStore {
+ public:
+  // Removes what an earlier run left half-made. One store at a time may have a root open. Errors:
+  // the root cannot be made, is not absolute or has a ':' in it.
+  static StatusOr<std::unique_ptr<ImageStore>> Open(Options options);
+  virtual ~ImageStore() = default;
+
+  // Fetches from a registry the variant for this machine's architecture. The image's `names` holds
+  // the normalised reference, beside those it was pulled by before; an older image that had this
+  // name loses it. Errors:
+  //   INVALID_ARGUMENT    BAD_REFERENCE, MALICIOUS_LAYER, CORRUPT_IMAGE, UNSUPPORTED_ARCHITECTURE
+  //   NOT_FOUND           IMAGE_NOT_FOUND
+  //   UNAVAILABLE         REGISTRY_UNREACHABLE, with retry_after
+  //   PERMISSION_DENIED   REGISTRY_DENIED: the registry wants a login
+  //   RESOURCE_EXHAUSTED  DISK_FULL, IMAGE_TOO_LARGE, with needed and available
+  // `insecure` (plain HTTP, any certificate) is refused (INVALID_ARGUMENT, INSECURE_REGISTRY)
+  // unless the registry's host is literally localhost, in 127.0.0.0/8 or [::1].
+  virtual StatusOr<Image> Pull(const std::string& reference, bool insecure,
+                               const Progress& progress) = 0;
+
+  // Takes an image from this host's disk: "oci:/DIR[:TAG]", "oci-archive:/FILE[:TAG]",
+  // "docker-archive:/FILE[:REF]" or "rootfs:/DIR" (a root folder, copied). `reference` may be
+  // empty: then no name is added. Errors as for Pull.
+  virtual StatusOr<Image> Import(const std::string& source, const std::string& reference,
+                                 const Progress& progress) = 0;
+
+  // Where the image's files are, or would be. The folder is shared by sandboxes and never written
+  // to. Empty for what is no digest.
+  virtual std::filesystem::path RootfsPath(const std::string& digest) const = 0;
+
+  // The images on disk whose folders are whole, for rebuilding a lost store. Broken ones are moved
+  // to root/quarantine and named in `quarantined`.
+  struct Scan {
+    std::vector<Image> images{};
+    std::vector<std::string> quarantined{};
+  };
+  virtual StatusOr<Scan> ScanDisk() = 0;
+
+  // Removes an image's files. Nothing there: OK. INVALID_ARGUMENT for what is no digest.
+  virtual Status Remove(const std::string& digest) = 0;
+};
+
+// A reference with its defaults written out: "busybox" -> "docker.io/library/busybox:latest".
+// BAD_REFERENCE.
+StatusOr<std::string> NormalizeReference(std::string_view reference);
+
+}  // namespace claw::image

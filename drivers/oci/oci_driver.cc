@@ -1,0 +1,447 @@
+#include "drivers/oci/oci_driver.h"
+
+#include <sys/stat.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "agent/base/file.h"
+#include "agent/base/id.h"
+#include "agent/base/strings.h"
+#include "agent/base/subprocess.h"
+#include "agent/host/process.h"
+#include "drivers/oci/conmon.h"
+#include "drivers/oci/exec_session.h"
+#include "drivers/oci/k8s_log.h"
+
+namespace claw::drivers {
+namespace fs = std::filesystem;
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kHandleVersion = 1;
+
+Json ToJson(const ProcessIdentity& process) {
+  return {{"pid", process.pid}, {"start_ticks", process.start_ticks}, {"boot_id", process.boot_id}};
+}
+
+ProcessIdentity ProcessFromJson(const Json& json) {
+  return {.pid = json.at("pid").get<int64_t>(),
+          .start_ticks = json.at("start_ticks").get<uint64_t>(),
+          .boot_id = json.at("boot_id").get<std::string>()};
+}
+
+StatusOr<pid_t> ReadPid(const fs::path& file) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 64));
+  int64_t pid = 0;
+  if (!ParseInt(Trim(text), &pid) || pid <= 1 || pid > kMaxPidsMax) {
+    return DataLoss(file.string(), " holds no pid");
+  }
+  return static_cast<pid_t>(pid);
+}
+
+Status ProofFailed(const Status& why) {
+  return MakeError(StatusCode::kFailedPrecondition,
+                   StrCat("what started is not what was promised: ", ToStd(why.message())),
+                   {.reason = "PROOF_FAILED"});
+}
+
+bool IsId(const std::string& text) {
+  return text.size() == kSandboxIdLength &&
+         text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+}  // namespace
+
+OciDriver::OciDriver(OciOptions options, const host::HostInfo& host, host::Cgroups& cgroups,
+                     ExitWatcher& exits)
+    : options_(std::move(options)), host_(host), cgroups_(cgroups), exits_(exits) {}
+
+std::string OciDriver::CgroupOf(const std::string& id) const {
+  return StrCat(options_.cgroup_parent, "/", name(), "/", id);
+}
+
+Fingerprint OciDriver::fingerprint() const {
+  const std::lock_guard lock(mutex_);
+  return fingerprint_;
+}
+
+Status OciDriver::PrepareFolders() {
+  dir_ = options_.state_dir / std::string(name());
+  RETURN_IF_ERROR(EnsureDirectory(dir_, 0700));
+  RETURN_IF_ERROR(EnsureDirectory(RuntimeRoot(), 0711));
+  // runc's exec changes to the root's path first, on the host, where nothing is mounted on it.
+  return EnsureDirectory(MountPoints(options_.run_dir / "mnt").rootfs(), 0711);
+}
+
+Fingerprint OciDriver::Probe() {
+  Fingerprint found;
+  const Status status = [&]() -> Status {
+    RETURN_IF_ERROR(PrepareFolders());
+    ASSIGN_OR_RETURN(conmon_path_, FindProgram(options_.conmon));
+    ASSIGN_OR_RETURN(runtime_path_, FindProgram(options_.runtime));
+    found.runtime_path = runtime_path_;
+    RETURN_IF_ERROR(ProbeRuntime(found));
+    found.healthy = true;
+    return absl::OkStatus();
+  }();
+  if (!status.ok()) found.message = ToStd(status.message());
+  {
+    const std::lock_guard lock(mutex_);
+    fingerprint_ = found;
+  }
+  if (!found.healthy) return found;
+  if (const Status test = SelfTest(); !test.ok()) {
+    found.healthy = false;
+    found.message = StrCat("a sandbox of our own does not run: ", ToStd(test.message()));
+    const std::lock_guard lock(mutex_);
+    fingerprint_ = found;
+  }
+  return found;
+}
+
+Status OciDriver::SelfTest() {
+  // The starter is the only file that is sure to be there and to run anywhere.
+  const fs::path image = options_.state_dir / "selftest";
+  RETURN_IF_ERROR(EnsureDirectory(image / ".clawlet", 0755));
+  std::error_code error;
+  fs::copy_file(options_.starter_path, image / ".clawlet/init",
+                fs::copy_options::overwrite_existing, error);
+  if (error) return ErrnoError(error.value(), StrCat("copy ", options_.starter_path.string()));
+  LaunchSpec spec;
+  spec.id = RandomHex(kSandboxIdLength);
+  spec.image_rootfs = image;
+  spec.argv = {"/.clawlet/init", "selftest"};
+  spec.env = {"PATH=/"};
+  spec.working_directory = "/";
+  spec.hostname = "selftest";
+  spec.resources.memory = {
+      .workload_bytes = 64 * kMiB, .overhead_bytes = 64 * kMiB, .cgroup_max_bytes = 128 * kMiB};
+  spec.resources.pids_max = 64;
+  const StatusOr<Created> created = Create(spec);
+  Status status = created.status();
+  if (status.ok()) status = Start(created->handle).status();
+  status.Update(Destroy(spec.id));
+  status.Update(Purge(spec.id));
+  return status;
+}
+
+Status OciDriver::CheckHealthy() const {
+  const Fingerprint now = fingerprint();
+  if (now.healthy) return absl::OkStatus();
+  return MakeError(StatusCode::kFailedPrecondition,
+                   StrCat("driver ", name(), " cannot run sandboxes here: ", now.message),
+                   {.reason = "RUNTIME_MISSING", .constraint = StrCat("driver/", name())});
+}
+
+StatusOr<Created> OciDriver::Create(const LaunchSpec& spec) {
+  RETURN_IF_ERROR(CheckHealthy());
+  if (!IsId(spec.id)) return Internal("'", spec.id, "' is not a sandbox id");
+  std::error_code error;
+  if (fs::exists(LayoutOf(spec.id).dir, error)) {
+    return AlreadyExists("there is a sandbox ", spec.id, " already");
+  }
+  Instance instance;
+  instance.id = spec.id;
+  instance.workload_bytes = spec.resources.memory.workload_bytes;
+  instance.cgroup_max_bytes = spec.resources.memory.cgroup_max_bytes;
+  Status status = Build(spec, instance);
+  if (status.ok()) {
+    Created created{.handle = MakeHandle(instance), .process = instance.process};
+    status = WriteFileAtomic(LayoutOf(spec.id).handle(), created.handle.data);
+    if (status.ok()) return created;
+  }
+  // If this cannot be undone now, the caller's Destroy will be asked to again.
+  const Status undone = Destroy(spec.id);
+  if (undone.ok()) Purge(spec.id).IgnoreError();
+  return Annotate(status, StrCat("create sandbox with ", name()));
+}
+
+Status OciDriver::Build(const LaunchSpec& spec, Instance& instance) {
+  const Layout layout = LayoutOf(spec.id);
+  const MountPoints points(options_.run_dir / "mnt");
+  if (::mkdir(layout.dir.c_str(), 0700) != 0) {
+    return ErrnoError(errno, StrCat("make ", layout.dir.string()));
+  }
+  RETURN_IF_ERROR(EnsureDirectory(layout.exit_dir()));
+  RETURN_IF_ERROR(EnsureDirectory(layout.persist()));
+  RETURN_IF_ERROR(WriteFileAtomic(layout.record(), spec.record_json));
+  BundleOptions bundle = PlanBundle(spec, instance);
+  bundle.architecture = host_.architecture;
+  bundle.cgroup_path = StrCat("/", RuntimeCgroupOf(spec.id));
+  RETURN_IF_ERROR(WriteFileAtomic(layout.config(), BundleConfig(spec, points, bundle)));
+  RETURN_IF_ERROR(cgroups_.Create(CgroupOf(spec.id),
+                                  {.memory_max_bytes = spec.resources.memory.cgroup_max_bytes,
+                                   .cpu_millis = spec.resources.cpu_millis,
+                                   .pids_max = spec.resources.pids_max + ExtraPids()}));
+  ASSIGN_OR_RETURN(const RootMount root,
+                   RootMount::Prepare(layout, points, spec.image_rootfs, StarterLayer(),
+                                      spec.mounts, instance.id_base));
+  const ConmonSpec conmon{.conmon_path = conmon_path_,
+                          .id = spec.id,
+                          .runtime_path = runtime_path_,
+                          .runtime_flags = GlobalFlags(),
+                          .tty = spec.tty,
+                          .stdin_open = spec.stdin_open,
+                          .log_max_bytes = options_.log_max_bytes};
+  ASSIGN_OR_RETURN(const pid_t pid, LaunchConmon(conmon, layout, root, options_.create_timeout));
+  ASSIGN_OR_RETURN(instance.process, host::IdentifyProcess(pid, host_.boot_id));
+  ASSIGN_OR_RETURN(const pid_t conmon_pid, ReadPid(layout.conmon_pid()));
+  ASSIGN_OR_RETURN(instance.conmon, host::IdentifyProcess(conmon_pid, host_.boot_id));
+  // The limit that counts is our own cgroup's, around the runtime's; the runtime's was only there
+  // to tell it what the tenant may see.
+  if (bundle.memory_limit_bytes > 0) {
+    RETURN_IF_ERROR(cgroups_.SetMemoryMax(RuntimeCgroupOf(spec.id), 0));
+  }
+  return absl::OkStatus();
+}
+
+Status OciDriver::CheckLimits(const Instance& instance) {
+  const std::string path = CgroupOf(instance.id);
+  RETURN_IF_ERROR(cgroups_.CheckMember(path, static_cast<pid_t>(instance.process.pid)));
+  ASSIGN_OR_RETURN(const host::CgroupLimits limits, cgroups_.ReadLimits(path));
+  // The kernel rounds down to pages.
+  const int64_t missing = instance.cgroup_max_bytes - limits.memory_max_bytes;
+  if (limits.memory_max_bytes <= 0 || missing < 0 || missing >= host_.page_size_bytes) {
+    return Internal("the memory limit reads back as ", limits.memory_max_bytes, " instead of ",
+                    instance.cgroup_max_bytes, " bytes");
+  }
+  if (limits.pids_max <= 0) return Internal("the limit of pids is not in force");
+  return absl::OkStatus();
+}
+
+StatusOr<std::string> OciDriver::Start(const DriverHandle& handle) {
+  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  Status proof = CheckLimits(instance);
+  std::string evidence;
+  if (proof.ok()) {
+    const StatusOr<std::string> created = ProveCreated(instance);
+    proof = created.status();
+    evidence = created.value_or("");
+  }
+  if (!proof.ok()) {
+    cgroups_.KillAll(CgroupOf(instance.id)).IgnoreError();
+    return ProofFailed(proof);
+  }
+  RETURN_IF_ERROR(Annotate(RunRuntime({"start", instance.id}).status(), "start the program"));
+  const StatusOr<std::string> running = ProveRunning(instance);
+  if (running.ok()) return StrCat(evidence, "; ", *running);
+  cgroups_.KillAll(CgroupOf(instance.id)).IgnoreError();
+  // The program's own fault comes through as it is; everything else is a broken promise.
+  if (running.status().code() == StatusCode::kInvalidArgument) return running.status();
+  return ProofFailed(running.status());
+}
+
+Status OciDriver::Wait(const DriverHandle& handle, std::function<void(ExitObservation)> on_exit) {
+  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  auto report = [this, id = instance.id, max = instance.cgroup_max_bytes,
+                 on_exit = std::move(on_exit)] { on_exit(Observe(id, max)); };
+  // conmon ends last, after it has written down how its container ended.
+  StatusOr<UniqueFd> pidfd = host::OpenProcess(instance.conmon, host_.boot_id);
+  if (pidfd.ok()) {
+    exits_.Watch(instance.id, *std::move(pidfd), std::move(report));
+  } else {
+    report();
+  }
+  return absl::OkStatus();
+}
+
+ExitObservation OciDriver::Observe(const std::string& id, int64_t cgroup_max_bytes) const {
+  ExitObservation seen;
+  const std::optional<ConmonExit> exit = ReadConmonExit(LayoutOf(id), id);
+  const StatusOr<host::CgroupUsage> usage = cgroups_.ReadUsage(CgroupOf(id));
+  if (usage.ok()) seen.memory_peak_bytes = usage->memory_peak_bytes;
+  if (!exit) {
+    seen.exited_at = SystemClock().Now();
+    return seen;
+  }
+  seen.exit_code = exit->exit_code;
+  seen.exited_at = exit->exited_at;
+  // conmon's notice, or: killed at a moment when the cgroup had run into its limit. (A runtime's
+  // exit code alone lies, and runsc removes its own cgroup before anyone can ask it.)
+  const bool at_limit = usage.ok() && usage->limit_hits > 0 &&
+                        usage->memory_peak_bytes >= cgroup_max_bytes - host_.page_size_bytes * 64;
+  seen.oom_killed = exit->exit_code != 0 && (exit->oom || (exit->exit_code == 137 && at_limit));
+  return seen;
+}
+
+Status OciDriver::Kill(const DriverHandle& handle, int signal) {
+  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  if (HasEnded(instance)) return absl::OkStatus();
+  if (signal == SIGKILL) return cgroups_.KillAll(CgroupOf(instance.id));
+  const Status sent = SignalProgram(instance, signal);
+  return HasEnded(instance) ? absl::OkStatus() : sent;
+}
+
+bool OciDriver::HasEnded(const Instance& instance) const {
+  return !host::IsAlive(instance.process, host_.boot_id);
+}
+
+Status OciDriver::EndSupervisor(const std::string& id) {
+  const StatusOr<pid_t> pid = ReadPid(LayoutOf(id).conmon_pid());
+  if (!pid.ok()) return absl::OkStatus();
+  // The file may be from another boot: only a conmon that names this very sandbox is ours.
+  const std::vector<std::string> words = host::CommandLine(*pid);
+  if (std::find(words.begin(), words.end(), id) == words.end() ||
+      std::find(words.begin(), words.end(), LayoutOf(id).dir.string()) == words.end()) {
+    return absl::OkStatus();
+  }
+  const StatusOr<ProcessIdentity> conmon = host::IdentifyProcess(*pid, host_.boot_id);
+  if (!conmon.ok()) return absl::OkStatus();
+  StatusOr<UniqueFd> pidfd = host::OpenProcess(*conmon, host_.boot_id);
+  if (!pidfd.ok()) return absl::OkStatus();
+  const Process process(*pid, *std::move(pidfd));
+  return process.Signal(SIGKILL);
+}
+
+Status OciDriver::Destroy(const std::string& id) {
+  if (!IsId(id)) return Internal("'", id, "' is not a sandbox id");
+  exits_.Forget(id);
+  RETURN_IF_ERROR(cgroups_.KillAll(CgroupOf(id)));
+  RETURN_IF_ERROR(EndSupervisor(id));
+  RETURN_IF_ERROR(DeleteRuntimeState(id));
+  return cgroups_.Remove(CgroupOf(id));
+}
+
+Status OciDriver::Purge(const std::string& id) {
+  if (!IsId(id)) return Internal("'", id, "' is not a sandbox id");
+  return RemoveTree(LayoutOf(id).dir);
+}
+
+StatusOr<Inspection> OciDriver::Inspect(const DriverHandle& handle) {
+  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  if (host::IsAlive(instance.process, host_.boot_id) &&
+      host::IsAlive(instance.conmon, host_.boot_id)) {
+    return Inspection{.presence = Presence::kRunning, .exit = std::nullopt};
+  }
+  const ExitObservation seen = Observe(instance.id, instance.cgroup_max_bytes);
+  if (seen.exit_code) return Inspection{.presence = Presence::kExited, .exit = seen};
+  // The program is over and its supervisor about to say how.
+  if (host::IsAlive(instance.conmon, host_.boot_id)) {
+    return Inspection{.presence = Presence::kRunning, .exit = std::nullopt};
+  }
+  return Inspection{.presence = Presence::kGone, .exit = seen};
+}
+
+StatusOr<Stats> OciDriver::GetStats(const DriverHandle& handle) {
+  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const host::CgroupUsage usage, cgroups_.ReadUsage(CgroupOf(instance.id)));
+  return Stats{.memory_usage_bytes = usage.memory_bytes,
+               .memory_peak_bytes = usage.memory_peak_bytes,
+               .memory_limit_bytes = instance.cgroup_max_bytes,
+               .cpu_usage_micros = usage.cpu_micros,
+               .pids = usage.pids};
+}
+
+StatusOr<std::vector<std::string>> OciDriver::List() {
+  std::set<std::string> ids;
+  const auto add = [&ids](const std::vector<std::string>& names) {
+    for (const std::string& entry : names) {
+      if (IsId(entry)) ids.insert(entry);
+    }
+  };
+  add(ListDirectory(options_.state_dir / std::string(name())).value_or(std::vector<std::string>()));
+  add(cgroups_.Children(StrCat(options_.cgroup_parent, "/", name())));
+  add(RuntimeIds());
+  return std::vector<std::string>(ids.begin(), ids.end());
+}
+
+StatusOr<Driver::Recovered> OciDriver::Recover(const std::string& id) {
+  const Layout layout = LayoutOf(id);
+  Recovered found;
+  ASSIGN_OR_RETURN(found.record_json, ReadFile(layout.record()));
+  found.handle.driver = name();
+  found.handle.version = kHandleVersion;
+  ASSIGN_OR_RETURN(found.handle.data, ReadFile(layout.handle()));
+  ASSIGN_OR_RETURN(const Instance instance, Parse(found.handle));
+  found.process = instance.process;
+  return found;
+}
+
+StatusOr<std::unique_ptr<LogReader>> OciDriver::OpenLog(const DriverHandle& handle) {
+  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  return OpenK8sLog(LayoutOf(instance.id).log(),
+                    instance.nonce.empty() ? "" : StrCat("clawlet-proof ", instance.nonce));
+}
+
+StatusOr<UniqueFd> OciDriver::OpenInput(const DriverHandle& handle) {
+  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  return ConnectInput(LayoutOf(instance.id));
+}
+
+Status OciDriver::ResizeTerminal(const DriverHandle& handle, int rows, int columns) {
+  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  return ResizeConsole(LayoutOf(instance.id), rows, columns);
+}
+
+StatusOr<std::unique_ptr<ExecSession>> OciDriver::Exec(const DriverHandle& handle,
+                                                       const ExecSpec& spec) {
+  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  if (HasEnded(instance)) return FailedPrecondition("sandbox ", instance.id, " does not run");
+  const Layout layout = LayoutOf(instance.id);
+  const fs::path base = layout.dir / StrCat("exec-", RandomHex(8));
+  const fs::path pid_file = base.string() + ".pid";
+  const fs::path process_file = base.string() + ".json";
+  ASSIGN_OR_RETURN(const std::string config, ReadFile(layout.config()));
+  ASSIGN_OR_RETURN(const std::string process, ExecProcess(config, spec));
+  RETURN_IF_ERROR(WriteFileAtomic(process_file, process));
+  ProcessSpec command;
+  command.argv = {runtime_path_};
+  const std::vector<std::string> flags = GlobalFlags();
+  command.argv.insert(command.argv.end(), flags.begin(), flags.end());
+  command.argv.insert(command.argv.end(), {"exec", StrCat("--process=", process_file.string()),
+                                           StrCat("--pid-file=", pid_file.string()), instance.id});
+  return StartExec(std::move(command), spec.tty, spec.stdin_open,
+                   [this, instance, pid_file, process_file](bool may_run) {
+                     const StatusOr<pid_t> pid = ReadPid(pid_file);
+                     if (may_run && pid.ok()) EndExec(instance, *pid);
+                     RemoveTree(pid_file).IgnoreError();
+                     RemoveTree(process_file).IgnoreError();
+                   });
+}
+
+StatusOr<std::string> OciDriver::RunRuntime(std::vector<std::string> arguments) const {
+  ProcessSpec command;
+  command.argv = {runtime_path_};
+  const std::vector<std::string> flags = GlobalFlags();
+  command.argv.insert(command.argv.end(), flags.begin(), flags.end());
+  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+  return RunOrError(std::move(command));
+}
+
+DriverHandle OciDriver::MakeHandle(const Instance& instance) const {
+  const Json data = {{"id", instance.id},
+                     {"process", ToJson(instance.process)},
+                     {"conmon", ToJson(instance.conmon)},
+                     {"nonce", instance.nonce},
+                     {"workload_bytes", instance.workload_bytes},
+                     {"cgroup_max_bytes", instance.cgroup_max_bytes},
+                     {"id_base", instance.id_base}};
+  return {.driver = std::string(name()), .version = kHandleVersion, .data = data.dump()};
+}
+
+StatusOr<OciDriver::Instance> OciDriver::Parse(const DriverHandle& handle) const {
+  if (handle.driver != name() || handle.version != kHandleVersion) {
+    return DataLoss("a handle of driver '", handle.driver, "' version ", handle.version,
+                    " is not one of ", name(), "'s");
+  }
+  try {
+    const Json json = Json::parse(handle.data);
+    Instance instance;
+    instance.id = json.at("id").get<std::string>();
+    instance.process = ProcessFromJson(json.at("process"));
+    instance.conmon = ProcessFromJson(json.at("conmon"));
+    instance.nonce = json.at("nonce").get<std::string>();
+    instance.workload_bytes = json.at("workload_bytes").get<int64_t>();
+    instance.cgroup_max_bytes = json.at("cgroup_max_bytes").get<int64_t>();
+    instance.id_base = json.at("id_base").get<uint32_t>();
+    if (!IsId(instance.id)) return DataLoss("the handle names no sandbox");
+    return instance;
+  } catch (const std::exception& error) {
+    return DataLoss("the handle cannot be read: ", error.what());
+  }
+}
+
+}  // namespace claw::drivers

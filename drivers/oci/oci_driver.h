@@ -1,0 +1,121 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/host/cgroup.h"
+#include "agent/host/host_info.h"
+#include "drivers/driver.h"
+#include "drivers/oci/bundle.h"
+#include "drivers/oci/exit_watcher.h"
+#include "drivers/oci/layout.h"
+
+namespace claw::drivers {
+
+// What every OCI driver is given. The references outlive the driver.
+struct OciOptions {
+  std::filesystem::path state_dir{};     // sandboxes live in state_dir/NAME/ID; mode 0700 is fine
+  std::filesystem::path run_dir{};       // the runtime's own state and the mount points
+  std::string cgroup_parent{};           // "clawlet-1a2b3c4d"; sandboxes are at PARENT/NAME/ID
+  std::filesystem::path starter_path{};  // the static program that is put into gVisor sandboxes
+  std::string runtime{};                 // program name or path
+  std::string conmon = "conmon";
+  int64_t log_max_bytes = 64 << 20;
+  std::chrono::milliseconds create_timeout = std::chrono::seconds(60);
+};
+
+// The part of a driver that any runtime with the OCI command line shares: bundle, root file system,
+// cgroup, supervision by conmon, exec, logs, clean-up. Runtimes differ in flags, bundle and proof.
+class OciDriver : public Driver {
+ public:
+  OciDriver(OciOptions options, const host::HostInfo& host, host::Cgroups& cgroups,
+            ExitWatcher& exits);
+
+  Fingerprint Probe() override;
+  StatusOr<Created> Create(const LaunchSpec& spec) override;
+  StatusOr<std::string> Start(const DriverHandle& handle) override;
+  Status Wait(const DriverHandle& handle, std::function<void(ExitObservation)> on_exit) override;
+  Status Kill(const DriverHandle& handle, int signal) override;
+  Status Destroy(const std::string& id) override;
+  Status Purge(const std::string& id) override;
+  StatusOr<Inspection> Inspect(const DriverHandle& handle) override;
+  StatusOr<Stats> GetStats(const DriverHandle& handle) override;
+  StatusOr<std::vector<std::string>> List() override;
+  StatusOr<Recovered> Recover(const std::string& id) override;
+  StatusOr<std::unique_ptr<LogReader>> OpenLog(const DriverHandle& handle) override;
+  StatusOr<UniqueFd> OpenInput(const DriverHandle& handle) override;
+  Status ResizeTerminal(const DriverHandle& handle, int rows, int columns) override;
+  StatusOr<std::unique_ptr<ExecSession>> Exec(const DriverHandle& handle,
+                                              const ExecSpec& spec) override;
+
+ protected:
+  // What a handle's data says.
+  struct Instance {
+    std::string id{};
+    ProcessIdentity process{};  // the sandbox's first process on the host
+    ProcessIdentity conmon{};
+    std::string nonce{};  // of the starter's report; empty where there is none
+    int64_t workload_bytes = 0;
+    int64_t cgroup_max_bytes = 0;
+    uint32_t id_base = 0;  // 0: no user namespace
+  };
+
+  // How the runtime wants this sandbox. Fills in what Instance needs to remember.
+  virtual BundleOptions PlanBundle(const LaunchSpec& spec, Instance& instance) const = 0;
+  // Flags that come before the runtime's subcommand, the same for every subcommand.
+  virtual std::vector<std::string> GlobalFlags() const = 0;
+  // What the cgroup must allow beyond the tenant's own pids.
+  virtual int64_t ExtraPids() const = 0;
+  // A layer to put over the image; empty: none.
+  virtual std::filesystem::path StarterLayer() const = 0;
+  // Checks of the runtime that need no sandbox: fills in version and platform. An error: not
+  // healthy.
+  virtual Status ProbeRuntime(Fingerprint& fingerprint) = 0;
+  // After the creation, before the first instruction of the tenant's.
+  virtual StatusOr<std::string> ProveCreated(const Instance& instance) = 0;
+  // After the start. The program may have ended already.
+  virtual StatusOr<std::string> ProveRunning(const Instance& instance) = 0;
+  // Sends a signal to the program.
+  virtual Status SignalProgram(const Instance& instance, int signal) = 0;
+  // Kills a program that Exec started; `pid` is what the runtime wrote to its pid file.
+  virtual void EndExec(const Instance& instance, pid_t pid) = 0;
+  // Removes what the runtime remembers of a sandbox whose processes are dead. Idempotent.
+  virtual Status DeleteRuntimeState(const std::string& id) = 0;
+  // Ids that the runtime remembers.
+  virtual std::vector<std::string> RuntimeIds() const = 0;
+
+  Layout LayoutOf(const std::string& id) const { return Layout(dir_ / id); }
+  std::string CgroupOf(const std::string& id) const;
+  std::string RuntimeCgroupOf(const std::string& id) const { return CgroupOf(id) + "/rt"; }
+  std::filesystem::path RuntimeRoot() const { return options_.run_dir / std::string(name()); }
+  StatusOr<std::string> RunRuntime(std::vector<std::string> arguments) const;
+  StatusOr<Instance> Parse(const DriverHandle& handle) const;
+  bool HasEnded(const Instance& instance) const;
+  Fingerprint fingerprint() const;
+
+  const OciOptions options_;
+  const host::HostInfo& host_;
+  host::Cgroups& cgroups_;
+  ExitWatcher& exits_;
+  std::string runtime_path_;  // set by Probe
+  std::string conmon_path_;
+
+ private:
+  Status PrepareFolders();
+  Status SelfTest();
+  Status Build(const LaunchSpec& spec, Instance& instance);
+  Status CheckLimits(const Instance& instance);
+  Status CheckHealthy() const;
+  DriverHandle MakeHandle(const Instance& instance) const;
+  ExitObservation Observe(const std::string& id, int64_t cgroup_max_bytes) const;
+  Status EndSupervisor(const std::string& id);
+
+  std::filesystem::path dir_;
+  mutable std::mutex mutex_;  // guards fingerprint_
+  Fingerprint fingerprint_;
+};
+
+}  // namespace claw::drivers

@@ -1,0 +1,38 @@
+find_library(RAPIDCHECK_LIBRARY rapidcheck REQUIRED)
+
+# Sources of drivers that only tests use.
+add_subdirectory(${CMAKE_SOURCE_DIR}/drivers/fake ${CMAKE_BINARY_DIR}/drivers/fake)
+
+claw_test(fake_driver_test LABEL unit
+  SOURCES unit/driver/fake_driver_test.cc unit/driver/fake_fixture.cc
+          integration/driver/contract.cc
+  LINK claw_fake_driver)
+
+claw_test(base_test LABEL unit
+  SOURCES unit/base/bytes_test.cc unit/base/file_test.cc unit/base/status_test.cc
+          unit/base/subprocess_test.cc unit/base/text_test.cc
+  LINK claw_base ${RAPIDCHECK_LIBRARY})
+
+claw_test(model_test LABEL unit
+  SOURCES unit/model/json_test.cc unit/model/sandbox_test.cc
+  LINK claw_model ${RAPIDCHECK_LIBRARY})
+
+claw_test(policy_test LABEL unit SOURCES unit/policy/isolation_test.cc LINK claw_policy)
+
+claw_test(budget_test LABEL unit
+  SOURCES unit/budget/ledger_test.cc
+  LINK claw_budget ${RAPIDCHECK_LIBRARY})
+
+claw_test(host_test LABEL unit
+  SOURCES unit/host/cgroup_hierarchies_test.cc unit/host/cgroup_test.cc unit/host/process_test.cc
+  LINK claw_host)
+
+claw_test(oci_test LABEL unit
+  SOURCES unit/oci/bundle_test.cc unit/oci/exit_watcher_test.cc unit/oci/inside_report_test.cc
+          unit/oci/k8s_log_test.cc
+  LINK claw_gvisor)
+
+claw_test(tidy_test LABEL unit
+  SOURCES tidy/rules.cc tidy/rules_test.cc tidy/tidy_test.cc tidy/tree.cc
+  LINK claw_base)
+target_compile_definitions(tidy_test PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")

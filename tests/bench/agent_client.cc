@@ -1,0 +1,152 @@
+#include "tests/bench/agent_client.h"
+
+#include <fcntl.h>
+#include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "agent/base/file.h"
+#include "agent/base/strings.h"
+#include "claw/node/v1/image.grpc.pb.h"
+#include "claw/node/v1/sandbox.grpc.pb.h"
+#include "claw/node/v1/tenant.grpc.pb.h"
+
+namespace claw::bench {
+namespace pb = claw::node::v1;
+
+namespace {
+
+void Check(const grpc::Status& status, const std::string& what) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "benchmark: %s: %s\n", what.c_str(), status.error_message().c_str());
+  std::exit(1);
+}
+
+}  // namespace
+
+struct AgentClient::Stubs {
+  explicit Stubs(const std::shared_ptr<grpc::Channel>& channel)
+      : tenants(pb::TenantService::NewStub(channel)),
+        images(pb::ImageService::NewStub(channel)),
+        sandboxes(pb::SandboxService::NewStub(channel)) {}
+  std::unique_ptr<pb::TenantService::Stub> tenants;
+  std::unique_ptr<pb::ImageService::Stub> images;
+  std::unique_ptr<pb::SandboxService::Stub> sandboxes;
+};
+
+AgentClient::AgentClient(const std::filesystem::path& bin, const std::filesystem::path& dir,
+                         const std::filesystem::path& root)
+    : dir_(dir) {
+  std::filesystem::create_directories(dir_);
+  std::filesystem::permissions(dir_, std::filesystem::perms(0711));
+  const UniqueFd log(
+      ::open((dir_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  ProcessSpec spec;
+  spec.argv = {bin / "clawlet", "--state-dir", state_dir(), "--run-dir", dir_ / "run"};
+  spec.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  spec.descriptors = {{log.get(), 1}, {log.get(), 2}};
+  auto started = Spawn(spec);
+  Check(started.ok() ? grpc::Status::OK : grpc::Status(grpc::INTERNAL, "cannot start"), "clawlet");
+  agent_ = *std::move(started);
+  const auto channel =
+      grpc::CreateChannel("unix:" + socket().string(), grpc::InsecureChannelCredentials());
+  channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  stubs_ = std::make_unique<Stubs>(channel);
+
+  for (const auto& [name, trust] :
+       {std::pair("runc", pb::TRUST_TRUSTED), std::pair("runsc", pb::TRUST_UNTRUSTED)}) {
+    grpc::ClientContext context;
+    pb::CreateTenantRequest request;
+    pb::Tenant tenant;
+    request.set_tenant_id(name);
+    request.set_trust(trust);
+    context.set_wait_for_ready(true);
+    Check(stubs_->tenants->CreateTenant(&context, request, &tenant), "CreateTenant");
+  }
+  grpc::ClientContext context;
+  pb::ImportImageRequest request;
+  request.set_source("rootfs:" + root.string());
+  request.set_reference("bench");
+  const auto reader = stubs_->images->ImportImage(&context, request);
+  pb::ImageProgress progress;
+  while (reader->Read(&progress)) {
+  }
+  Check(reader->Finish(), "ImportImage");
+}
+
+AgentClient::~AgentClient() {
+  stubs_.reset();
+  agent_.Signal(SIGTERM).IgnoreError();
+  agent_.Wait().IgnoreError();
+}
+
+std::filesystem::path AgentClient::socket() const { return dir_ / "run/clawlet.sock"; }
+std::filesystem::path AgentClient::state_dir() const { return dir_ / "state"; }
+
+std::string AgentClient::Create(const std::string& kind, const std::string& program,
+                                const std::string& arg) {
+  grpc::ClientContext context;
+  pb::CreateSandboxRequest request;
+  pb::Sandbox sandbox;
+  request.mutable_spec()->set_tenant("tenants/" + kind);
+  request.mutable_spec()->set_image("bench");
+  request.mutable_spec()->add_command(program);
+  if (!arg.empty()) request.mutable_spec()->add_args(arg);
+  request.mutable_spec()->set_workload_bytes(32 << 20);
+  Check(stubs_->sandboxes->CreateSandbox(&context, request, &sandbox), "CreateSandbox");
+  return sandbox.name();
+}
+
+std::string AgentClient::CreateSleeper(const std::string& kind) {
+  return Create(kind, "/bin/sleep", "1000");
+}
+
+void AgentClient::Delete(const std::string& name) {
+  grpc::ClientContext context;
+  pb::DeleteSandboxRequest request;
+  google::protobuf::Empty empty;
+  request.set_name(name);
+  request.set_force(true);
+  Check(stubs_->sandboxes->DeleteSandbox(&context, request, &empty), "DeleteSandbox");
+}
+
+void AgentClient::RunToExit(const std::string& kind) {
+  const std::string name = Create(kind, "/bin/true", "");
+  grpc::ClientContext context;
+  pb::WaitSandboxRequest request;
+  pb::Sandbox sandbox;
+  request.set_name(name);
+  Check(stubs_->sandboxes->WaitSandbox(&context, request, &sandbox), "WaitSandbox");
+  Delete(name);
+}
+
+MemoryUse MemoryOf(pid_t pid) {
+  MemoryUse use;
+  const std::string text = ReadFile(StrCat("/proc/", pid, "/smaps_rollup")).value_or("");
+  for (std::string_view line : Split(text, '\n', true)) {
+    const std::vector<std::string_view> words = Split(line, ' ', true);
+    int64_t kib = 0;
+    if (words.size() != 3 || !ParseInt(words[1], &kib)) continue;
+    if (words[0] == "Pss:") use.pss_bytes = kib * 1024;
+    if (words[0] == "Private_Dirty:") use.private_dirty_bytes = kib * 1024;
+  }
+  return use;
+}
+
+double CpuMillis(pid_t pid) {
+  const std::string text = ReadFile(StrCat("/proc/", pid, "/stat")).value_or("");
+  const size_t end = text.rfind(')');
+  if (end == std::string::npos) return 0;
+  const std::vector<std::string_view> fields = Split(Trim(text.substr(end + 1)), ' ');
+  int64_t user = 0;
+  int64_t system = 0;
+  ParseInt(fields[11], &user);
+  ParseInt(fields[12], &system);
+  return static_cast<double>(user + system) * 1000.0 / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+}  // namespace claw::bench

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/subprocess.h"
+
+namespace claw::bench {
+
+// The other ways to run a container that a benchmark compares with, each with folders of its own
+// below `dir`.
+
+// A bare OCI runtime on a bundle that is ready.
+class BareRuntime {
+ public:
+  // kind: "runc" or "runsc". The bundles hold `root` as it is, without an overlay.
+  BareRuntime(std::string kind, std::filesystem::path dir, const std::filesystem::path& root);
+
+  const std::string& kind() const { return kind_; }
+  void CreateAndStart(const std::string& id);  // a sleeping program
+  void Remove(const std::string& id);          // kill and delete
+  void RunToExit(const std::string& id);       // `run` of a program that ends at once
+
+ private:
+  std::vector<std::string> Command(std::vector<std::string> arguments) const;
+  void WriteBundle(const std::filesystem::path& bundle, const std::filesystem::path& root,
+                   const std::vector<std::string>& argv) const;
+
+  std::string kind_;
+  std::filesystem::path dir_;
+};
+
+// podman with the same runtime, its folders and its configuration beside.
+class Podman {
+ public:
+  Podman(std::string kind, std::filesystem::path dir, std::filesystem::path root);
+  void RunToExit();
+
+ private:
+  std::string kind_;
+  std::filesystem::path dir_;
+  std::filesystem::path root_;
+};
+
+// A containerd of our own and `ctr run` on it.
+class Containerd {
+ public:
+  Containerd(std::filesystem::path dir, std::filesystem::path root);
+  ~Containerd();
+  void RunToExit(const std::string& kind, const std::string& id);
+
+ private:
+  std::filesystem::path dir_;
+  std::filesystem::path root_;
+  std::optional<Process> daemon_;
+};
+
+// A script that calls runsc with the flags it needs, for those who cannot pass them on.
+std::filesystem::path RunscWrapper(const std::filesystem::path& dir);
+
+// Runs a command to its end; a failure ends the benchmark with what it printed.
+void MustRun(const std::vector<std::string>& argv);
+
+}  // namespace claw::bench

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/subprocess.h"
+#include "tests/support/temp_dir.h"
+
+namespace claw::test {
+
+struct CommandResult {
+  int exit_code = 0;
+  std::string out;
+  std::string err;
+};
+
+// A real clawlet with folders of its own, and clawctl to talk to it.
+class Agent {
+ public:
+  struct Setup {
+    std::string config{};               // text of a TOML file; empty: none
+    std::filesystem::path state_dir{};  // empty: beside the run folder
+  };
+  explicit Agent(Setup setup = {});
+  // Removes all sandboxes, stops the agent, checks that nothing of it is left on the machine.
+  ~Agent();
+
+  void Start();  // returns once it is ready
+  void Kill9();
+  void StopGracefully();
+  bool running() const { return process_.has_value(); }
+  pid_t pid() const { return process_->pid(); }
+
+  // clawctl node ARGS…; never fails the test by itself.
+  CommandResult Ctl(std::vector<std::string> args, const std::string& input = "",
+                    std::chrono::seconds timeout = std::chrono::seconds(60)) const;
+  // The same; fails the test unless it exits with 0, and answers with what it printed, trimmed.
+  std::string Must(std::vector<std::string> args, const std::string& input = "") const;
+  // `inspect -o json` of a sandbox.
+  std::string Field(const std::string& sandbox, const std::string& json_pointer) const;
+
+  // A busybox image under the name "busybox", and the tenants "house" (trusted) and "guest".
+  void Furnish();
+
+  const std::filesystem::path& dir() const { return dir_.path(); }
+  std::filesystem::path state_dir() const { return state_dir_; }
+  std::string log() const;
+  // What is left on the machine of this agent's sandboxes: cgroups, supervisors, folders. Empty
+  // when clean.
+  std::vector<std::string> Leftovers() const;
+
+ private:
+  TempDir dir_;
+  std::filesystem::path state_dir_;
+  std::string config_;
+  std::optional<Process> process_;
+};
+
+// Blocks until the process is gone; false after 60 s.
+bool AwaitProcessEnd(int64_t pid);
+
+}  // namespace claw::test

@@ -1,0 +1,53 @@
+#include <catch2/catch.hpp>
+
+#include "agent/base/bytes.h"
+#include "agent/base/strings.h"
+#include "tests/e2e/agent.h"
+
+namespace claw::test {
+namespace {
+
+TEST_CASE("a memory hog is stopped at its limit and its neighbour goes on", "[e2e]") {
+  Agent agent;
+  agent.Furnish();
+  for (const char* tenant : {"house", "guest"}) {
+    INFO(tenant);
+    agent.Must({"run", "-d", "--name", "neighbour", "--tenant", tenant, "--memory", "32Mi",
+                "--image", "busybox", "--", "sh", "-c", "echo up; exec sleep 1000"});
+    const std::string pid = agent.Field("neighbour", "/pid");
+    const CommandResult hog = agent.Ctl({"run", "--name", "hog", "--tenant", tenant, "--memory",
+                                         "48Mi", "--image", "busybox", "--", "tail", "/dev/zero"});
+    CHECK(hog.exit_code == 137);
+    CHECK(agent.Field("hog", "/exit/reason") == "END_REASON_OOM_KILLED");
+    const int64_t peak = std::stoll(agent.Field("hog", "/exit/memory_peak_bytes"));
+    const int64_t limit = std::stoll(agent.Field("hog", "/resources/memory/cgroup_max_bytes"));
+    CHECK(peak <= limit);
+    CHECK(peak > limit - 8 * kMiB);
+    CHECK(agent.Must({"events"}).find("sandbox.oom_killed") != std::string::npos);
+
+    CHECK(agent.Field("neighbour", "/state") == "SANDBOX_STATE_RUNNING");
+    CHECK(agent.Field("neighbour", "/pid") == pid);
+    CHECK(agent.Must({"exec", "neighbour", "--", "echo", "fine"}) == "fine");
+    agent.Must({"rm", "--force", "neighbour"});
+    agent.Must({"rm", "hog"});
+  }
+}
+
+TEST_CASE("the ledger refuses what does not fit and says what there is", "[e2e]") {
+  Agent agent({.config = "[node]\nmemory_capacity = \"600Mi\"\n"
+                         "[reserves]\nsystem = \"0\"\nagent = \"0\"\neviction = \"0\"\n"});
+  agent.Furnish();
+  agent.Must({"run", "-d", "--name", "first", "--tenant", "guest", "--memory", "256Mi", "--image",
+              "busybox", "--", "sleep", "1000"});
+  const CommandResult refused = agent.Ctl({"run", "-d", "--tenant", "guest", "--memory", "256Mi",
+                                           "--image", "busybox", "--", "sleep", "1000"});
+  CHECK(refused.exit_code != 0);
+  CHECK(refused.err.find("needed") != std::string::npos);
+  CHECK(refused.err.find("available") != std::string::npos);
+  agent.Must({"rm", "--force", "first"});
+  agent.Must({"run", "-d", "--name", "second", "--tenant", "guest", "--memory", "256Mi", "--image",
+              "busybox", "--", "sleep", "1000"});
+}
+
+}  // namespace
+}  // namespace claw::test

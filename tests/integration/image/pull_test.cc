@@ -1,0 +1,252 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <thread>
+#include <vector>
+
+#include "drivers/image/digest.h"
+#include "drivers/image/manifest.h"
+#include "tests/integration/image/store_fixture.h"
+#include "tests/support/registry.h"
+
+namespace claw::image {
+namespace {
+
+namespace fs = std::filesystem;
+using test::BusyboxImage;
+using test::Registry;
+
+std::string OtherArchitecture() { return MachineArchitecture() == "arm64" ? "amd64" : "arm64"; }
+
+TEST_CASE("an image is pulled by tag, with its files, its config and its digest") {
+  StoreFixture fixture;
+  const Registry registry(fixture.work() / "registry");
+  test::ImageSpec spec = BusyboxImage();
+  spec.layers.push_back({.entries = {{.name = "etc/passwd", .content = "app:x:1000:100::/:\n"},
+                                     {.name = "etc/group", .content = "staff:x:50:app\n"}},
+                         .compression = "zstd"});
+  spec.process_json = R"({"Entrypoint":["/bin/sh"],"Cmd":["-c","true"],"Env":["A=b"],
+                          "WorkingDir":"/srv","User":"app"})";
+  const std::string digest = test::WriteOciLayout(fixture.work() / "layout", spec);
+  registry.Push(fixture.work() / "layout", "team/app:v1");
+
+  std::vector<std::string> phases;
+  const std::string reference = registry.host() + "/team/app:v1";
+  const auto image = fixture.store().Pull(
+      reference, true,
+      [&](std::string_view phase, std::string_view) { phases.emplace_back(phase); });
+  REQUIRE_OK(image.status());
+  CHECK(image->digest == digest);
+  CHECK(image->names == std::vector<std::string>{reference});
+  CHECK(image->architecture == MachineArchitecture());
+  CHECK(image->os == "linux");
+  CHECK(image->entrypoint == std::vector<std::string>{"/bin/sh"});
+  CHECK(image->command == std::vector<std::string>{"-c", "true"});
+  CHECK(image->env == std::vector<std::string>{"A=b"});
+  CHECK(image->working_directory == "/srv");
+  CHECK(image->uid == 1000);
+  CHECK(image->gid == 100);
+  CHECK(image->additional_gids == std::vector<int64_t>{50});
+  CHECK(image->size_bytes > 1'000'000);
+  CHECK(ToMicros(image->created_at) > 0);
+  CHECK(phases ==
+        std::vector<std::string>{"resolving", "fetching", "checking", "unpacking", "done"});
+
+  const fs::path rootfs = fixture.store().RootfsPath(digest);
+  CHECK(test::ReadBytes(rootfs / "bin/sh") == test::ReadBytes("/bin/busybox"));
+  struct stat info {};
+  REQUIRE(::stat(rootfs.c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0755);
+  REQUIRE(::stat(fixture.root().c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0700);
+  CHECK(fixture.TmpIsEmpty());
+}
+
+TEST_CASE("pulling again does nothing, by digest finds the same, and a new tag is one more name") {
+  StoreFixture fixture;
+  Registry registry(fixture.work() / "registry");
+  const std::string digest = test::WriteOciLayout(fixture.work() / "layout", BusyboxImage());
+  registry.Push(fixture.work() / "layout", "app:v1");
+  registry.Push(fixture.work() / "layout", "app:v2");
+  const std::string name = registry.host() + "/app";
+  const auto first = fixture.store().Pull(name + ":v1", true, {});
+  REQUIRE_OK(first.status());
+  struct stat before {};
+  REQUIRE(::stat(fixture.store().RootfsPath(digest).c_str(), &before) == 0);
+
+  std::vector<std::string> phases;
+  const auto again = fixture.store().Pull(
+      name + ":v1", true,
+      [&](std::string_view phase, std::string_view) { phases.emplace_back(phase); });
+  REQUIRE_OK(again.status());
+  CHECK(*again == *first);
+  CHECK(phases == std::vector<std::string>{"resolving", "done"});
+
+  const auto by_digest = fixture.store().Pull(name + "@" + digest, true, {});
+  REQUIRE_OK(by_digest.status());
+  CHECK(by_digest->digest == digest);
+  const auto second_tag = fixture.store().Pull(name + ":v2", true, {});
+  REQUIRE_OK(second_tag.status());
+  CHECK(second_tag->names ==
+        std::vector<std::string>{name + ":v1", name + "@" + digest, name + ":v2"});
+  struct stat after {};
+  REQUIRE(::stat(fixture.store().RootfsPath(digest).c_str(), &after) == 0);
+  CHECK(after.st_ino == before.st_ino);
+  CHECK(fixture.CountImages() == 1);
+}
+
+TEST_CASE("a tag that moves takes its name along") {
+  StoreFixture fixture;
+  const Registry registry(fixture.work() / "registry");
+  const std::string name = registry.host() + "/app:latest";
+  const std::string old_digest = test::WriteOciLayout(fixture.work() / "old", BusyboxImage());
+  registry.Push(fixture.work() / "old", "app:latest");
+  REQUIRE_OK(fixture.store().Pull(name, true, {}).status());
+
+  test::ImageSpec changed = BusyboxImage();
+  changed.layers.push_back({.entries = {{.name = "new", .content = "x"}}});
+  test::WriteOciLayout(fixture.work() / "new", changed);
+  registry.Push(fixture.work() / "new", "app:latest");
+  const auto image = fixture.store().Pull(name, true, {});
+  REQUIRE_OK(image.status());
+  CHECK(image->digest != old_digest);
+  const auto scan = fixture.store().ScanDisk();
+  REQUIRE_OK(scan.status());
+  REQUIRE(scan->images.size() == 2);
+  for (const Image& found : scan->images) {
+    CHECK(found.names.empty() == (found.digest == old_digest));
+  }
+}
+
+TEST_CASE("an image in Docker's format keeps the digest that its registry has") {
+  StoreFixture fixture;
+  const Registry registry(fixture.work() / "registry");
+  const std::string oci_digest = test::WriteOciLayout(fixture.work() / "layout", BusyboxImage());
+  registry.Push(fixture.work() / "layout", "app:v1", "v2s2");
+  const auto image = fixture.store().Pull(registry.host() + "/app:v1", true, {});
+  REQUIRE_OK(image.status());
+  CHECK(image->digest != oci_digest);
+  const auto by_digest = fixture.store().Pull(registry.host() + "/app@" + image->digest, true, {});
+  REQUIRE_OK(by_digest.status());
+  CHECK(by_digest->digest == image->digest);
+  CHECK(fs::exists(fixture.store().RootfsPath(image->digest) / "bin/busybox"));
+}
+
+TEST_CASE("of an index this machine's image is taken; none for it is refused") {
+  StoreFixture fixture;
+  const Registry registry(fixture.work() / "registry");
+  test::ImageSpec other = BusyboxImage();
+  other.architecture = OtherArchitecture();
+  test::ImageSpec third = BusyboxImage();
+  third.architecture = "s390x";
+  const auto digests = test::WriteOciIndex(fixture.work() / "both", {other, third, BusyboxImage()});
+  registry.Push(fixture.work() / "both", "app:both");
+  test::WriteOciIndex(fixture.work() / "none", {other, third});
+  registry.Push(fixture.work() / "none", "app:none");
+  test::WriteOciLayout(fixture.work() / "single", other);
+  registry.Push(fixture.work() / "single", "app:single");
+
+  for (const char* tag : {":none", ":single"}) {
+    const auto refused = fixture.store().Pull(registry.host() + "/app" + tag, true, {});
+    CAPTURE(tag, Shown(refused.status()));
+    CHECK(refused.status().code() == StatusCode::kInvalidArgument);
+    CHECK(ReasonOf(refused.status()) == "UNSUPPORTED_ARCHITECTURE");
+    fixture.CheckNothingLeft();
+  }
+  const auto image = fixture.store().Pull(registry.host() + "/app:both", true, {});
+  REQUIRE_OK(image.status());
+  CHECK(image->digest == digests[2]);
+  CHECK(image->architecture == MachineArchitecture());
+}
+
+TEST_CASE("what a registry refuses or does not have is told apart from one that is down") {
+  StoreFixture fixture;
+  Registry registry(fixture.work() / "registry");
+  test::WriteOciLayout(fixture.work() / "layout", BusyboxImage());
+  registry.Push(fixture.work() / "layout", "app:v1");
+  const std::string host = registry.host();
+
+  for (const std::string& missing : {host + "/app:v2", host + "/unauthorized/nosuch:v1",
+                                     host + "/app@sha256:" + std::string(64, '0')}) {
+    const auto image = fixture.store().Pull(missing, true, {});
+    CAPTURE(missing, Shown(image.status()));
+    CHECK(image.status().code() == StatusCode::kNotFound);
+    CHECK(ReasonOf(image.status()) == "IMAGE_NOT_FOUND");
+  }
+  // Plain HTTP is not spoken unless it is asked for.
+  const auto secure = fixture.store().Pull(host + "/app:v1", false, {});
+  CHECK(ReasonOf(secure.status()) == "REGISTRY_UNREACHABLE");
+
+  registry.Stop();
+  const auto down = fixture.store().Pull(host + "/app:v1", true, {});
+  CHECK(down.status().code() == StatusCode::kUnavailable);
+  CHECK(ReasonOf(down.status()) == "REGISTRY_UNREACHABLE");
+  CHECK(GetErrorDetail(down.status())->retry_after.has_value());
+  fixture.CheckNothingLeft();
+}
+
+TEST_CASE("a registry that wants a login denies") {
+  StoreFixture fixture;
+  const Registry registry(fixture.work() / "registry", {.require_login = true});
+  const auto image = fixture.store().Pull(registry.host() + "/app:v1", true, {});
+  CAPTURE(Shown(image.status()));
+  CHECK(image.status().code() == StatusCode::kPermissionDenied);
+  CHECK(ReasonOf(image.status()) == "REGISTRY_DENIED");
+  fixture.CheckNothingLeft();
+}
+
+TEST_CASE("plain HTTP is for loopback only, and no bad reference gets to a registry") {
+  StoreFixture fixture;
+  const auto remote = fixture.store().Pull("registry.example.org/app:v1", true, {});
+  CHECK(remote.status().code() == StatusCode::kInvalidArgument);
+  CHECK(ReasonOf(remote.status()) == "INSECURE_REGISTRY");
+  for (const std::string& bad : {std::string("--help"), std::string("a b"), std::string("x\xff")}) {
+    CHECK(ReasonOf(fixture.store().Pull(bad, true, {}).status()) == "BAD_REFERENCE");
+  }
+  fixture.CheckNothingLeft();
+}
+
+TEST_CASE("pulls of one image at once do the work once") {
+  StoreFixture fixture;
+  const Registry registry(fixture.work() / "registry");
+  const std::string digest = test::WriteOciLayout(fixture.work() / "layout", BusyboxImage());
+  registry.Push(fixture.work() / "layout", "app:v1");
+  constexpr size_t kPulls = 4;
+  std::vector<StatusOr<Image>> images(kPulls, Internal("not run"));
+  std::vector<int> unpacked(kPulls, 0);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < kPulls; ++i) {
+    threads.emplace_back([&, i] {
+      images[i] = fixture.store().Pull(registry.host() + "/app:v1", true,
+                                       [&, i](std::string_view phase, std::string_view) {
+                                         if (phase == "unpacking") ++unpacked[i];
+                                       });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  int work = 0;
+  for (size_t i = 0; i < kPulls; ++i) {
+    REQUIRE_OK(images[i].status());
+    CHECK(images[i]->digest == digest);
+    work += unpacked[i];
+  }
+  CHECK(work == 1);
+  CHECK(fixture.TmpIsEmpty());
+}
+
+TEST_CASE("more than allowed is refused before it is fetched") {
+  StoreFixture fixture({.max_image_bytes = 100 * kKiB});
+  const Registry registry(fixture.work() / "registry");
+  test::WriteOciLayout(fixture.work() / "layout", BusyboxImage());
+  registry.Push(fixture.work() / "layout", "app:v1");
+  std::vector<std::string> phases;
+  const auto image = fixture.store().Pull(
+      registry.host() + "/app:v1", true,
+      [&](std::string_view phase, std::string_view) { phases.emplace_back(phase); });
+  CHECK(ReasonOf(image.status()) == "IMAGE_TOO_LARGE");
+  CHECK(phases == std::vector<std::string>{"resolving"});
+  fixture.CheckNothingLeft();
+}
+
+}  // namespace
+}  // namespace claw::image

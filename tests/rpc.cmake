@@ -1,0 +1,11 @@
+claw_test(config_test LABEL unit
+  SOURCES unit/config/app_test.cc unit/config/config_test.cc
+  LINK claw_app)
+
+claw_test(rpc_test LABEL unit
+  SOURCES unit/rpc/messages_test.cc unit/rpc/streams_test.cc
+  LINK claw_rpc)
+
+claw_test(rpc_service_test LABEL unit
+  SOURCES unit/rpc/node_fixture.cc unit/rpc/service_test.cc unit/rpc/service_streams_test.cc
+  LINK claw_rpc claw_store claw_image claw_fake_driver)

@@ -1,0 +1,194 @@
+#include "agent/config.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <fstream>
+
+#include "tests/support/temp_dir.h"
+
+namespace claw {
+namespace {
+
+Config Parse(std::string_view text) {
+  const StatusOr<Config> config = ParseConfig(text, "clawlet.toml");
+  INFO(config.status().message());
+  REQUIRE(config.ok());
+  return *config;
+}
+
+std::string Mistakes(std::string_view text) {
+  const StatusOr<Config> config = ParseConfig(text, "clawlet.toml");
+  REQUIRE(!config.ok());
+  CHECK(config.status().code() == StatusCode::kInvalidArgument);
+  return std::string(config.status().message());
+}
+
+TEST_CASE("config: an empty file means the defaults") {
+  const Config config = Parse("");
+  CHECK(config.state_dir == "/var/lib/clawlet");
+  CHECK(config.SocketPath() == "/run/clawlet/clawlet.sock");
+  CHECK(config.runc.enabled);
+  CHECK(config.gvisor.path == "runsc");
+  CHECK(!config.memory_bytes.has_value());
+  CHECK(config.log_level == "info");
+}
+
+TEST_CASE("config: every key is read") {
+  const Config config = Parse(R"(
+[node]
+id = "box-7"
+memory = "8Gi"
+state_dir = "/data/claw/"
+run_dir = "/run/claw"
+[reserves]
+system = "512Mi"
+agent = 0
+eviction = 104857600
+[server]
+socket = "/run/claw/api.sock"
+[drivers]
+conmon = "/usr/libexec/conmon"
+starter = "/opt/claw/clawlet-starter"
+log_max = "1Mi"
+[drivers.runc]
+enabled = false
+path = "/usr/sbin/runc"
+[drivers.gvisor]
+enabled = true
+path = "/opt/runsc"
+platform = "systrap"
+[log]
+level = "debug"
+format = "json"
+[images]
+max_size = "2Gi"
+max_files = 5000
+min_free_disk = 0
+[events]
+keep = 2000
+)");
+  CHECK(config.node_id == "box-7");
+  CHECK(config.memory_bytes == 8 * kGiB);
+  CHECK(config.run_dir == "/run/claw");
+  CHECK(config.system_reserve_bytes == 512 * kMiB);
+  CHECK(config.agent_reserve_bytes == 0);
+  CHECK(config.eviction_reserve_bytes == 100 * kMiB);
+  CHECK(config.SocketPath() == "/run/claw/api.sock");
+  CHECK(config.conmon == "/usr/libexec/conmon");
+  CHECK(config.starter == "/opt/claw/clawlet-starter");
+  CHECK(config.sandbox_log_bytes == kMiB);
+  CHECK_FALSE(config.runc.enabled);
+  CHECK(config.gvisor.platform == "systrap");
+  CHECK(config.log_level == "debug");
+  CHECK(config.log_format == "json");
+  CHECK(config.image_max_bytes == 2 * kGiB);
+  CHECK(config.image_max_files == 5000);
+  CHECK(config.image_min_free_bytes == 0);
+  CHECK(config.events_keep == 2000);
+}
+
+TEST_CASE("config: mistakes are named with their line") {
+  struct Case {
+    const char* text;
+    const char* says;
+  };
+  const Case cases[] = {
+      {"[node]\nmemmory = 1", "clawlet.toml:2: there is no key node.memmory; perhaps node.memory?"},
+      {"[node]\nsocket = \"/a\"", "perhaps server.socket?"},
+      {"[nodes]\nid = \"a\"", "clawlet.toml:1: there is no key nodes"},
+      {"frobnicate_everything = 1", "clawlet.toml:1: there is no key frobnicate_everything"},
+      {"node = 3", "clawlet.toml:1: node is a section, not a value"},
+      {"[node]\nid = 3", "clawlet.toml:2: node.id has to be a text"},
+      {"[node]\nid = \"\"", "node.id has to be a text"},
+      {"[node]\nid = [\"a\"]", "node.id has to be a text"},
+      {"[node.id]\nx = 1", "node.id has to be a text"},
+      {"[node]\nstate_dir = \"var\"", "node.state_dir has to be an absolute path"},
+      {"[node]\nmemory = \"lots\"", "node.memory has to be an amount of bytes"},
+      {"[node]\nmemory = 4096", "node.memory is 4096 bytes; it has to be at least 64 MiB"},
+      {"[node]\nmemory = -1", "node.memory is -1 bytes"},
+      {"[node]\nmemory = 1.5", "node.memory has to be an amount of bytes"},
+      {"[reserves]\nsystem = true", "reserves.system has to be an amount of bytes"},
+      {"[drivers.runc]\nenabled = \"yes\"", "drivers.runc.enabled has to be true or false"},
+      {"[drivers.gvisor]\nplatform = \"ptrac\"", "has to be \"systrap\", \"ptrace\" or \"kvm\""},
+      {"[log]\nlevel = \"loud\"", "log.level has to be"},
+      {"[events]\nkeep = 5", "events.keep is 5; it has to lie between 1000 and"},
+      {"[events]\nkeep = \"many\"", "events.keep has to be a whole number"},
+      {"[node\nid = 1", "clawlet.toml:1: "},
+      {"[node]\nid = \"a\"\nid = \"b\"", "clawlet.toml:3: "},
+      {"[drivers.runc]\nenabled = false\n[drivers.gvisor]\nenabled = false", "both drivers are off"},
+  };
+  for (const Case& test : cases) {
+    INFO(test.text);
+    CHECK_THAT(Mistakes(test.text), Catch::Contains(test.says));
+  }
+}
+
+TEST_CASE("config: all mistakes are named, in their order") {
+  const std::string mistakes =
+      Mistakes("[log]\nlevel = 1\nfromat = \"json\"\n[node]\nid = false\n");
+  CHECK(std::count(mistakes.begin(), mistakes.end(), '\n') == 2);
+  CHECK(mistakes.find(":2:") < mistakes.find(":3:"));
+  CHECK(mistakes.find(":3:") < mistakes.find(":5:"));
+  CHECK_THAT(mistakes, Catch::Contains("perhaps log.format?"));
+}
+
+TEST_CASE("config: what is printed is read back as the same") {
+  const Config before = Parse("[node]\nid = \"a\\\"b\"\nmemory = \"3Gi\"\n[events]\nkeep = 1234\n");
+  const std::string text = FormatConfig(before);
+  const Config after = Parse(text);
+  CHECK(after.node_id == "a\"b");
+  CHECK(after.memory_bytes == 3 * kGiB);
+  CHECK(after.events_keep == 1234);
+  CHECK(FormatConfig(after) == text);
+}
+
+TEST_CASE("config: a file that cannot be read is named") {
+  const test::TempDir dir;
+  const auto missing = LoadConfig(dir.path() / "none.toml");
+  CHECK(missing.status().code() == StatusCode::kNotFound);
+  CHECK_THAT(std::string(missing.status().message()), Catch::Contains("none.toml"));
+  std::ofstream(dir.path() / "a.toml") << "[node]\nid = \"x\"\n";
+  CHECK(LoadConfig(dir.path() / "a.toml")->node_id == "x");
+}
+
+TEST_CASE("config: default reserves follow the memory") {
+  const Config config;
+  const auto large = *ResolveReserves(config, 64 * kGiB);
+  CHECK(large.system_bytes == kGiB);
+  CHECK(large.agent_bytes == 64 * kMiB);
+  CHECK(large.eviction_bytes == 100 * kMiB);
+  CHECK(ResolveReserves(config, 10 * kGiB)->system_bytes == 512 * kMiB);
+  CHECK(ResolveReserves(config, 2 * kGiB)->system_bytes == 256 * kMiB);
+}
+
+TEST_CASE("config: reserves of a tiny machine take half of it") {
+  const auto tiny = *ResolveReserves(Config(), 256 * kMiB);
+  const int64_t sum = tiny.system_bytes + tiny.agent_bytes + tiny.eviction_bytes;
+  CHECK(sum <= 128 * kMiB);
+  CHECK(sum > 127 * kMiB);
+  CHECK(tiny.system_bytes > tiny.eviction_bytes);
+}
+
+TEST_CASE("config: reserves that are set are taken as they are") {
+  Config config;
+  config.system_reserve_bytes = 0;
+  config.agent_reserve_bytes = kMiB;
+  config.eviction_reserve_bytes = 0;
+  const auto reserves = *ResolveReserves(config, kGiB);
+  CHECK(reserves.system_bytes == 0);
+  CHECK(reserves.agent_bytes == kMiB);
+
+  config.system_reserve_bytes = 2 * kGiB;
+  CHECK(ResolveReserves(config, kGiB).status().code() == StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("config: an instance is named after its state folder") {
+  const std::string name = InstanceName("/var/lib/clawlet");
+  CHECK(name.size() == std::string("clawlet-").size() + 8);
+  CHECK(name == InstanceName("/var/lib/clawlet/"));
+  CHECK(name == InstanceName("/var/lib/./x/../clawlet"));
+  CHECK(name != InstanceName("/var/lib/clawlet2"));
+}
+
+}  // namespace
+}  // namespace claw

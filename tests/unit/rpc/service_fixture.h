@@ -1,0 +1,121 @@
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <catch2/catch.hpp>
+#include <future>
+#include <memory>
+#include <string>
+
+#include "agent/rpc/server.h"
+#include "claw/node/v1/event.grpc.pb.h"
+#include "claw/node/v1/image.grpc.pb.h"
+#include "claw/node/v1/node.grpc.pb.h"
+#include "claw/node/v1/sandbox.grpc.pb.h"
+#include "claw/node/v1/tenant.grpc.pb.h"
+#include "tests/unit/rpc/node_fixture.h"
+
+namespace claw::test {
+
+namespace pb = ::claw::node::v1;
+
+// A call that hangs fails its test instead of hanging it.
+class Call : public grpc::ClientContext {
+ public:
+  Call() { set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30)); }
+  void Cancel() { TryCancel(); }
+};
+
+// A node behind a real socket.
+class ServiceFixture : public NodeFixture {
+ public:
+  ServiceFixture()
+      : socket_(dir().path() / "api.sock"),
+        server_(*rpc::Server::Start(socket_, context())),
+        channel_(grpc::CreateChannel("unix:" + socket_.string(),
+                                     grpc::InsecureChannelCredentials())),
+        nodes(pb::NodeService::NewStub(channel_)),
+        tenants(pb::TenantService::NewStub(channel_)),
+        images(pb::ImageService::NewStub(channel_)),
+        sandboxes(pb::SandboxService::NewStub(channel_)),
+        events(pb::EventService::NewStub(channel_)) {}
+  ~ServiceFixture() { Shutdown(); }
+
+  void Shutdown() {
+    if (!server_) return;
+    std::promise<void> done;
+    server_->Shutdown(std::chrono::seconds(0), [&] { done.set_value(); });
+    done.get_future().wait();
+    server_.reset();
+  }
+
+  // A tenant "acme" and an image "app".
+  void Prepare(pb::Trust trust = pb::TRUST_UNTRUSTED) {
+    pb::CreateTenantRequest tenant;
+    tenant.set_tenant_id("acme");
+    tenant.set_trust(trust);
+    pb::Tenant made;
+    Call call;
+    REQUIRE(tenants->CreateTenant(&call, tenant, &made).ok());
+    pb::ImportImageRequest image;
+    image.set_source("rootfs:/app");
+    image.set_reference("app");
+    Call import;
+    const auto stream = images->ImportImage(&import, image);
+    pb::ImageProgress progress;
+    while (stream->Read(&progress)) {
+    }
+    REQUIRE(stream->Finish().ok());
+    REQUIRE(progress.has_image());
+  }
+
+  static pb::CreateSandboxRequest Request(const std::string& name = "") {
+    pb::CreateSandboxRequest request;
+    request.mutable_spec()->set_tenant("tenants/acme");
+    request.mutable_spec()->set_image("app");
+    request.mutable_spec()->set_display_name(name);
+    return request;
+  }
+
+  pb::Sandbox Create(const pb::CreateSandboxRequest& request) {
+    pb::Sandbox sandbox;
+    Call call;
+    const grpc::Status status = sandboxes->CreateSandbox(&call, request, &sandbox);
+    INFO(status.error_message());
+    REQUIRE(status.ok());
+    return sandbox;
+  }
+
+  grpc::Status Delete(const std::string& name) {
+    pb::DeleteSandboxRequest request;
+    request.set_name(name);
+    request.set_force(true);
+    google::protobuf::Empty response;
+    Call call;
+    return sandboxes->DeleteSandbox(&call, request, &response);
+  }
+
+  static std::string IdOf(const pb::Sandbox& sandbox) {
+    return sandbox.name().substr(std::string("sandboxes/").size());
+  }
+
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  rpc::Server& server() { return *server_; }
+
+ private:
+  std::filesystem::path socket_;
+  std::unique_ptr<rpc::Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+
+ public:
+  std::unique_ptr<pb::NodeService::Stub> nodes;
+  std::unique_ptr<pb::TenantService::Stub> tenants;
+  std::unique_ptr<pb::ImageService::Stub> images;
+  std::unique_ptr<pb::SandboxService::Stub> sandboxes;
+  std::unique_ptr<pb::EventService::Stub> events;
+};
+
+}  // namespace claw::test

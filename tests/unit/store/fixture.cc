@@ -1,0 +1,142 @@
+#include "tests/unit/store/fixture.h"
+
+#include <SQLiteCpp/Database.h>
+#include <SQLiteCpp/Statement.h>
+
+#include <future>
+#include <stdexcept>
+
+#include "agent/base/file.h"
+#include "agent/base/id.h"
+
+namespace claw::store::testing {
+
+TempFolder::TempFolder()
+    : path_(std::filesystem::temp_directory_path() / StrCat("claw-store-", RandomHex(12))) {
+  std::filesystem::create_directory(path_);
+}
+
+TempFolder::~TempFolder() { (void)RemoveTree(path_); }
+
+std::unique_ptr<Store> MustOpen(const std::filesystem::path& path) {
+  auto store = Store::Open({.path = path});
+  if (!store.ok()) throw std::runtime_error(ToLogString(store.status()));
+  return *std::move(store);
+}
+
+Status WriteAndWait(Store& store, std::function<Status(Transaction&)> body) {
+  std::promise<Status> answer;
+  store.Write(std::move(body), [&answer](Status status) { answer.set_value(std::move(status)); });
+  return answer.get_future().get();
+}
+
+Tenant MakeTenant(const std::string& name) {
+  return {.name = name, .trust = Trust::kTrusted, .created_at = FromMicros(1764000000000001)};
+}
+
+Sandbox MakeSandbox(const std::string& id) {
+  Sandbox sandbox;
+  sandbox.id = id;
+  sandbox.spec.tenant = "acme";
+  sandbox.spec.display_name = "crawler";
+  sandbox.spec.image = "docker.io/library/python:3.12";
+  sandbox.spec.command = {"/bin/sh", "-c"};
+  sandbox.spec.args = {"echo \"hi\\n\" 'there' \xc3\xa9"};
+  sandbox.spec.env = {"A=1", "B=two words"};
+  sandbox.spec.mounts = {{.source = "/srv/a", .destination = "/a", .read_only = false}};
+  sandbox.spec.workload_bytes = 256 * kMiB;
+  sandbox.spec.labels = {{"team", "search"}};
+  sandbox.state = SandboxState::kExited;
+  sandbox.revision = 42;
+  sandbox.isolation = IsolationClass::kGvisor;
+  sandbox.isolation_reason = "the tenant is untrusted";
+  sandbox.driver = "gvisor";
+  sandbox.image_digest = "sha256:" + std::string(64, 'a');
+  sandbox.resources = {.memory = {.workload_bytes = 256 * kMiB,
+                                  .overhead_bytes = 40 * kMiB,
+                                  .cgroup_max_bytes = 296 * kMiB},
+                       .cpu_millis = 1500,
+                       .pids_max = 100};
+  sandbox.handle = {.driver = "gvisor", .version = 1, .data = R"({"root":"/run/x"})"};
+  sandbox.process = {.pid = 4711, .start_ticks = 123456789, .boot_id = "b00t"};
+  sandbox.exit = ExitInfo{.exit_code = 137,
+                          .reason = EndReason::kOomKilled,
+                          .memory_peak_bytes = 7,
+                          .exited_at = FromMicros(1764000000000004)};
+  sandbox.request_id = "r-1";
+  sandbox.created_at = FromMicros(1764000000000002);
+  sandbox.started_at = FromMicros(1764000000000003);
+  return sandbox;
+}
+
+Image MakeImage(const std::string& digest) {
+  Image image;
+  image.digest = digest;
+  image.names = {"python:3.12", "python:latest"};
+  image.architecture = "arm64";
+  image.size_bytes = 123456789;
+  image.entrypoint = {"/usr/bin/python3"};
+  image.env = {"PATH=/usr/bin"};
+  image.uid = 1000;
+  image.gid = 1001;
+  image.created_at = FromMicros(1764000000000005);
+  return image;
+}
+
+RequestRecord MakeRequest(const std::string& id) {
+  return {.request_id = id,
+          .method = "CreateSandbox",
+          .fingerprint = "f1f2",
+          .subject = "sandboxes/0123456789abcdef",
+          .code = 8,
+          .message = "no memory left",
+          .reason = "MEMORY_EXHAUSTED",
+          .created_at = FromMicros(1764000000000006)};
+}
+
+Event MakeEvent(int64_t revision, const std::string& subject) {
+  return {.revision = revision,
+          .time = FromMicros(1764000000000000 + revision),
+          .type = "sandbox.running",
+          .subject = subject,
+          .tenant = "acme",
+          .message = StrCat("event number ", revision, " of the test")};
+}
+
+void RunSql(const std::filesystem::path& path, const std::string& sql) {
+  SQLite::Database(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE).exec(sql);
+}
+
+std::string QuerySql(const std::filesystem::path& path, const std::string& sql) {
+  const SQLite::Database database(path.string(), SQLite::OPEN_READONLY);
+  SQLite::Statement statement(database, sql);
+  std::string answer;
+  while (statement.executeStep()) {
+    for (int i = 0; i < statement.getColumnCount(); ++i) {
+      answer += (i > 0 ? "|" : "") + statement.getColumn(i).getString();
+    }
+    answer += "\n";
+  }
+  return answer;
+}
+
+int ReplaceInFile(const std::filesystem::path& path, std::string_view from, std::string_view to) {
+  if (from.size() != to.size()) throw std::invalid_argument("the lengths differ");
+  std::string content = ReadFile(path).value();
+  int count = 0;
+  for (size_t at = content.find(from); at != std::string::npos; at = content.find(from, at + 1)) {
+    content.replace(at, to.size(), to);
+    ++count;
+  }
+  if (const Status status = WriteFileAtomic(path, content); !status.ok()) {
+    throw std::runtime_error(ToLogString(status));
+  }
+  return count;
+}
+
+std::string ReasonOf(const Status& status) {
+  const auto detail = GetErrorDetail(status);
+  return detail ? detail->reason : "";
+}
+
+}  // namespace claw::store::testing

@@ -1,0 +1,111 @@
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/unit/store/fixture.h"
+
+namespace claw::store::testing {
+namespace {
+
+const std::string kDigest = "sha256:" + std::string(64, 'b');
+
+TEST_CASE("a new store is empty") {
+  const TempFolder folder;
+  const auto store = MustOpen(folder.database());
+  const Snapshot snapshot = store->TakeSnapshot();
+  CHECK(snapshot.tenants.empty());
+  CHECK(snapshot.sandboxes.empty());
+  CHECK(snapshot.images.empty());
+  CHECK(snapshot.requests.empty());
+  CHECK(snapshot.last_revision == 0);
+  CHECK(store->quarantined().empty());
+  CHECK(store->ReadEvents({})->empty());
+}
+
+TEST_CASE("every kind of record comes back as it was written") {
+  const TempFolder folder;
+  {
+    const auto store = MustOpen(folder.database());
+    const Status status = WriteAndWait(*store, [](Transaction& transaction) -> Status {
+      RETURN_IF_ERROR(transaction.PutTenant(MakeTenant("acme")));
+      RETURN_IF_ERROR(transaction.PutSandbox(MakeSandbox("0123456789abcdef")));
+      RETURN_IF_ERROR(transaction.PutImage(MakeImage(kDigest)));
+      return transaction.PutRequest(MakeRequest("r-1"));
+    });
+    REQUIRE(status == absl::OkStatus());
+  }
+  const auto store = MustOpen(folder.database());
+  CHECK(store->quarantined().empty());
+  const Snapshot snapshot = store->TakeSnapshot();
+  CHECK(snapshot.tenants == std::vector{MakeTenant("acme")});
+  CHECK(snapshot.sandboxes == std::vector{MakeSandbox("0123456789abcdef")});
+  CHECK(snapshot.images == std::vector{MakeImage(kDigest)});
+  CHECK(snapshot.requests == std::vector{MakeRequest("r-1")});
+}
+
+TEST_CASE("Put replaces, Delete removes, and deleting what is not there is OK") {
+  const TempFolder folder;
+  Sandbox changed = MakeSandbox("0123456789abcdef");
+  changed.state = SandboxState::kLost;
+  {
+    const auto store = MustOpen(folder.database());
+    const Status status = WriteAndWait(*store, [&](Transaction& transaction) -> Status {
+      for (const char* name : {"a", "b"}) {
+        RETURN_IF_ERROR(transaction.PutTenant(MakeTenant(name)));
+        RETURN_IF_ERROR(transaction.PutImage(MakeImage(name)));
+        RETURN_IF_ERROR(transaction.PutRequest(MakeRequest(name)));
+      }
+      RETURN_IF_ERROR(transaction.PutSandbox(MakeSandbox("0123456789abcdef")));
+      RETURN_IF_ERROR(transaction.PutSandbox(MakeSandbox("fedcba9876543210")));
+      RETURN_IF_ERROR(transaction.PutSandbox(changed));
+      RETURN_IF_ERROR(transaction.DeleteTenant("a"));
+      RETURN_IF_ERROR(transaction.DeleteImage("a"));
+      RETURN_IF_ERROR(transaction.DeleteRequest("a"));
+      RETURN_IF_ERROR(transaction.DeleteSandbox("fedcba9876543210"));
+      return transaction.DeleteSandbox("never was");
+    });
+    REQUIRE(status == absl::OkStatus());
+  }
+  const Snapshot snapshot = MustOpen(folder.database())->TakeSnapshot();
+  CHECK(snapshot.tenants == std::vector{MakeTenant("b")});
+  CHECK(snapshot.images == std::vector{MakeImage("b")});
+  CHECK(snapshot.requests == std::vector{MakeRequest("b")});
+  CHECK(snapshot.sandboxes == std::vector{changed});
+}
+
+TEST_CASE("a request id may hold any bytes") {
+  const TempFolder folder;
+  const RequestRecord request = MakeRequest(std::string("\xff\x00'; --", 7));
+  REQUIRE(WriteAndWait(*MustOpen(folder.database()), [&](Transaction& transaction) {
+            return transaction.PutRequest(request);
+          }).ok());
+  const auto store = MustOpen(folder.database());
+  CHECK(store->TakeSnapshot().requests == std::vector{request});
+  CHECK(store->quarantined().empty());
+}
+
+TEST_CASE("a second user of the database is turned away") {
+  const TempFolder folder;
+  auto first = MustOpen(folder.database());
+  const Status second = Store::Open({.path = folder.database()}).status();
+  CHECK(second.code() == StatusCode::kUnavailable);
+  CHECK(ReasonOf(second) == "DATABASE_LOCKED");
+  first.reset();
+  CHECK(Store::Open({.path = folder.database()}).ok());
+}
+
+TEST_CASE("the database is for its owner only, and its folder has to exist") {
+  const TempFolder folder;
+  const auto store = MustOpen(folder.database());
+  for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
+    struct stat info {};
+    REQUIRE(::stat((folder.database().string() + suffix).c_str(), &info) == 0);
+    CHECK((info.st_mode & 0077) == 0);
+  }
+  const Status missing = Store::Open({.path = folder.path() / "none" / "clawlet.db"}).status();
+  CHECK(missing.code() == StatusCode::kNotFound);
+  CHECK_FALSE(Store::Open({.path = folder.path()}).ok());
+}
+
+}  // namespace
+}  // namespace claw::store::testing

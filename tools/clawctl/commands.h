@@ -1,0 +1,28 @@
+#pragma once
+
+// One function for each group of commands: it adds them under `parent`. What the user chose is left
+// in Context::action. `context` outlives the App.
+
+namespace CLI {
+class App;
+}
+
+namespace claw::ctl {
+
+class Context;
+
+void AddStatusCommands(CLI::App& parent, Context& context);     // status, version
+void AddTenantCommands(CLI::App& parent, Context& context);     // tenant add, ls, show, rm
+void AddRunCommand(CLI::App& parent, Context& context);         // run
+void AddExecCommand(CLI::App& parent, Context& context);        // exec
+void AddPsCommands(CLI::App& parent, Context& context);         // ps, inspect
+void AddLogsCommand(CLI::App& parent, Context& context);        // logs
+void AddLifecycleCommands(CLI::App& parent, Context& context);  // wait, stop, rm
+void AddImageCommands(CLI::App& parent, Context& context);      // image pull, import, ls, …
+void AddEventsCommand(CLI::App& parent, Context& context);      // events
+void AddTopCommand(CLI::App& parent, Context& context);         // top
+void AddCompletionCommand(CLI::App& parent, Context& context);  // completion
+// The hidden command that the shells' scripts ask. `root` is the App of all commands.
+void AddCompleteCommand(CLI::App& root, Context& context);
+
+}  // namespace claw::ctl

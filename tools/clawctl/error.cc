@@ -1,0 +1,111 @@
+#include "tools/clawctl/error.h"
+
+#include <absl/strings/str_format.h>
+
+#include "tools/clawctl/format.h"
+#include "tools/clawctl/reasons.h"
+
+namespace claw::ctl {
+namespace {
+
+// What the caller should do next; empty if the message says it all.
+std::string HintFor(const Status& status, const ErrorDetail& detail, std::string_view socket) {
+  const std::string_view reason = detail.reason;
+  const std::string_view message = ToStd(status.message());
+  const bool missing = status.code() == StatusCode::kNotFound;
+  if (reason == kReasonUnreachable) {
+    return StrCat(
+        "is the agent running? start it with `systemctl start clawlet` or `clawlet "
+        "--config FILE`, or name its socket with --socket (now: ",
+        socket, ")");
+  }
+  if (reason.starts_with("RUNTIME_") || reason.starts_with("DRIVER_")) {
+    return "`clawctl node status` shows which runtimes work and why the others do not";
+  }
+  if (missing && (reason.starts_with("TENANT_") || Contains(message, "tenant"))) {
+    return "make the tenant with `clawctl node tenant add NAME [--trust trusted]`";
+  }
+  if (missing && (reason.starts_with("IMAGE_") || Contains(message, "image"))) {
+    return "fetch it with `clawctl node image pull REF` or `clawctl node image import SOURCE`; "
+           "`clawctl node image ls` shows what is there";
+  }
+  if (missing && Contains(message, "sandbox")) {
+    return "`clawctl node ps -a` shows every sandbox";
+  }
+  switch (status.code()) {
+    case StatusCode::kResourceExhausted:
+      return "`clawctl node status` shows what the node has; make room with `clawctl node stop` "
+             "and "
+             "`clawctl node rm`, or ask for less";
+    case StatusCode::kDeadlineExceeded:
+      return "allow it more time with --timeout";
+    case StatusCode::kPermissionDenied:
+    case StatusCode::kUnauthenticated:
+      return "the agent takes orders from root and from the users that its config names";
+    case StatusCode::kOutOfRange:
+      return "the node no longer keeps what came after that revision; leave --since-revision out";
+    case StatusCode::kUnimplemented:
+      return "`clawctl node version` shows whether agent and clawctl are of one version";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+int ExitCodeOf(const Status& status) {
+  const auto detail = GetErrorDetail(status);
+  if (detail && detail->reason == kReasonUsage) return kExitUsage;
+  switch (status.code()) {
+    case StatusCode::kOk:
+      return kExitOk;
+    case StatusCode::kNotFound:
+      return kExitNotFound;
+    case StatusCode::kUnavailable:
+      return kExitUnreachable;
+    case StatusCode::kDeadlineExceeded:
+      return kExitDeadline;
+    case StatusCode::kResourceExhausted:
+      return kExitExhausted;
+    case StatusCode::kPermissionDenied:
+    case StatusCode::kUnauthenticated:
+      return kExitPermission;
+    default:
+      return kExitFailed;
+  }
+}
+
+std::string_view ExitCodeHelp() {
+  return "Exit codes:\n"
+         "  0 done   1 refused or failed   2 wrong command line   3 not found\n"
+         "  4 agent not reachable or too busy   5 deadline exceeded   6 no room on the node\n"
+         "  7 not allowed\n"
+         "  run, exec and wait answer with the program's own code, and with 125 when\n"
+         "  clawctl or the agent failed before the program did.";
+}
+
+Status UsageError(std::string_view message) {
+  return MakeError(StatusCode::kInvalidArgument, message, {.reason = std::string(kReasonUsage)});
+}
+
+std::string RenderError(const Status& status, std::string_view socket) {
+  const ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail{});
+  std::string_view message = ToStd(status.message());
+  const std::string code = absl::StatusCodeToString(status.code());
+  if (message.empty()) message = code;
+  std::string out = StrCat("clawctl: ", EscapeControls(message), "\n");
+  const auto line = [&out](std::string_view name, std::string_view value) {
+    if (!value.empty()) absl::StrAppendFormat(&out, "  %-12s%s\n", name, EscapeControls(value));
+  };
+  if (detail.reason != kReasonUsage) line("reason:", detail.reason);
+  line("constraint:", detail.constraint);
+  line("needed:", detail.needed);
+  line("available:", detail.available);
+  if (detail.retry_after) {
+    line("retry:", absl::StrFormat("after %d ms", detail.retry_after->count()));
+  }
+  line("hint:", HintFor(status, detail, socket));
+  return out;
+}
+
+}  // namespace claw::ctl

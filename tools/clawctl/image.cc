@@ -1,0 +1,229 @@
+#include <absl/strings/str_join.h>
+
+#include "agent/base/bytes.h"
+#include "tools/clawctl/cli.h"
+#include "tools/clawctl/commands.h"
+#include "tools/clawctl/error.h"
+#include "tools/clawctl/format.h"
+#include "tools/clawctl/image_source.h"
+#include "tools/clawctl/resolve.h"
+
+namespace claw::ctl {
+namespace {
+
+struct ImageOptions {
+  pb::PullImageRequest pull;
+  pb::ImportImageRequest import;
+  pb::CollectGarbageRequest gc;
+  std::string name;
+  std::vector<std::string> names;
+  bool quiet = false;
+};
+
+// Shows how far a transfer is: one line that changes on a terminal, a line for each phase
+// elsewhere.
+class Progress {
+ public:
+  Progress(const Context& context, bool quiet)
+      : context_(context), quiet_(quiet), terminal_(context.ErrIsTerminal()) {}
+  ~Progress() {
+    if (drawn_) context_.Err("\r\033[K");
+  }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void Show(const pb::ImageProgress& progress) {
+    if (quiet_) return;
+    std::string line = progress.phase();
+    if (!progress.message().empty()) line += StrCat(": ", progress.message());
+    line = EscapeControls(line);
+    if (terminal_) {
+      context_.Err("\r\033[K" + line);
+      drawn_ = true;
+    } else if (line != last_) {
+      context_.Err(line + "\n");
+      last_ = line;
+    }
+  }
+
+ private:
+  const Context& context_;
+  const bool quiet_;
+  const bool terminal_;
+  bool drawn_ = false;
+  std::string last_;
+};
+
+Table ImageTable(const Context& context, const std::vector<pb::Image>& images) {
+  Table table({{"NAME"},
+               {"DIGEST"},
+               {"ARCH"},
+               {"SIZE"},
+               {"USED-BY"},
+               {.title = "ENTRYPOINT", .wide = true},
+               {.title = "COMMAND", .wide = true},
+               {.title = "USER", .wide = true},
+               {.title = "DROPPED-DEVICES", .wide = true},
+               {.title = "CLEARED-SETUID", .wide = true},
+               {"AGE"}});
+  const bool wide = context.format() == Format::kWide;
+  for (const pb::Image& image : images) {
+    const std::string digest(BareName(image.name()));
+    // A row for each name, as docker has it: what is removed is a name.
+    std::vector<std::string> references(image.references().begin(), image.references().end());
+    if (references.empty()) references.emplace_back();
+    for (const std::string& reference : references) {
+      table.Add({reference, wide ? digest : ShortId(digest), image.architecture(),
+                 FormatBytes(image.size_bytes()), StrCat(image.use_count()),
+                 absl::StrJoin(image.entrypoint(), " "), absl::StrJoin(image.command(), " "),
+                 StrCat(image.uid(), ":", image.gid()), StrCat(image.dropped_device_nodes()),
+                 StrCat(image.cleared_setuid_bits()),
+                 context.AgeOf(image.has_create_time(), image.create_time())});
+    }
+  }
+  return table;
+}
+
+// A digest on its own line, ready for --image.
+void PrintArrived(const Context& context, const pb::Image& image) {
+  context.PrintItem(image,
+                    [&](bool) { return StrCat(EscapeControls(BareName(image.name())), "\n"); });
+}
+
+Status Pull(Context& context, const ImageOptions& options) {
+  StatusOr<pb::Image> image;
+  {
+    Progress progress(context, options.quiet);
+    image = context.client().PullImage(options.pull,
+                                       [&](const pb::ImageProgress& step) { progress.Show(step); });
+  }
+  RETURN_IF_ERROR(image.status());
+  PrintArrived(context, *image);
+  return absl::OkStatus();
+}
+
+Status Import(Context& context, ImageOptions& options) {
+  ASSIGN_OR_RETURN(*options.import.mutable_source(), CompleteImageSource(options.import.source()));
+  StatusOr<pb::Image> image;
+  {
+    Progress progress(context, options.quiet);
+    image = context.client().ImportImage(
+        options.import, [&](const pb::ImageProgress& step) { progress.Show(step); });
+  }
+  RETURN_IF_ERROR(image.status());
+  PrintArrived(context, *image);
+  return absl::OkStatus();
+}
+
+Status List(Context& context) {
+  ASSIGN_OR_RETURN(const std::vector<pb::Image> images, context.client().ListImages());
+  context.PrintList(ToMessages(images), ImageTable(context, images));
+  return absl::OkStatus();
+}
+
+Status Inspect(Context& context, const std::string& typed) {
+  ASSIGN_OR_RETURN(const std::string name, ResolveImage(context.client(), typed));
+  ASSIGN_OR_RETURN(const pb::Image image, context.client().GetImage(name));
+  if (!context.options.format) context.options.format = Format::kYaml;
+  context.PrintItem(image, [&](bool wide) {
+    return ImageTable(context, {image}).Render(wide, context.UsesColor());
+  });
+  return absl::OkStatus();
+}
+
+int Remove(Context& context, const std::vector<std::string>& names) {
+  int code = kExitOk;
+  for (const std::string& typed : names) {
+    const auto name = ResolveImage(context.client(), typed);
+    pb::DeleteImageRequest request;
+    if (name.ok()) request.set_name(*name);
+    const Status status =
+        name.ok() ? context.client().DeleteImage(std::move(request)) : name.status();
+    if (status.ok()) context.Out(StrCat(EscapeControls(BareName(*name)), "\n"));
+    const int result = context.Report(status);
+    if (code == kExitOk) code = result;
+  }
+  return code;
+}
+
+Status CollectGarbage(Context& context, const ImageOptions& options) {
+  ASSIGN_OR_RETURN(const pb::CollectGarbageResponse response,
+                   context.client().CollectGarbage(options.gc));
+  context.PrintItem(response, [&](bool) {
+    std::string text;
+    for (const std::string& name : response.removed()) {
+      text += StrCat(EscapeControls(BareName(name)), "\n");
+    }
+    const std::string_view verb = options.gc.validate_only() ? "would free " : "freed ";
+    return StrCat(text, verb, FormatBytes(response.freed_bytes()), "\n");
+  });
+  return absl::OkStatus();
+}
+
+void AddTransferCommands(CLI::App& group, Context& context,
+                         const std::shared_ptr<ImageOptions>& options) {
+  CLI::App* pull = AddCommand(group, "pull", "Fetch an image from a registry, print its digest",
+                              "clawctl node image pull registry.example.com/team/app:1.2");
+  pull->add_option("REF", *options->pull.mutable_reference(), "HOST/NAME:TAG or HOST/NAME@sha256:…")
+      ->required();
+  pull->add_flag_callback(
+      "--insecure", [options] { options->pull.set_insecure(true); },
+      "Plain HTTP, any certificate; only for registries on this machine");
+  pull->add_flag("-q,--quiet", options->quiet, "Do not show progress");
+  SetAction(pull, context, [&context, options] { return Pull(context, *options); });
+
+  CLI::App* import =
+      AddCommand(group, "import", "Take an image from a file or folder, print its digest",
+                 "clawctl node image import ./busybox-oci --name busybox:1\n"
+                 "  clawctl node image import docker-archive:/srv/app.tar:app:2 --name app:2\n"
+                 "  clawctl node image import rootfs:/srv/rootfs --name base:1");
+  import
+      ->add_option(
+          "SOURCE", *options->import.mutable_source(),
+          "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or rootfs:DIR; "
+          "a path alone is guessed: a folder with oci-layout is oci:, another folder is "
+          "rootfs:, a file is docker-archive:")
+      ->required();
+  import
+      ->add_option("--name", *options->import.mutable_reference(),
+                   "Name to give it; without one it has only its digest")
+      ->type_name("REF");
+  import->add_flag("-q,--quiet", options->quiet, "Do not show progress");
+  SetAction(import, context, [&context, options] { return Import(context, *options); });
+}
+
+}  // namespace
+
+void AddImageCommands(CLI::App& parent, Context& context) {
+  CLI::App* group = AddGroup(parent, "image", "Manage the images of this node",
+                             "clawctl node image pull registry.example.com/team/app:1.2");
+  const auto options = std::make_shared<ImageOptions>();
+  AddTransferCommands(*group, context, options);
+
+  CLI::App* list = AddCommand(*group, "ls", "List images", "clawctl node image ls -o wide");
+  SetAction(list, context, [&context] { return List(context); });
+
+  CLI::App* inspect =
+      AddCommand(*group, "inspect", "Show everything about an image (yaml unless -o)",
+                 "clawctl node image inspect busybox:1");
+  inspect->add_option("NAME", options->name, "Image: name, digest, or start of a digest")
+      ->required();
+  SetAction(inspect, context, [&context, options] { return Inspect(context, options->name); });
+
+  CLI::App* remove = AddCommand(*group, "rm", "Take a name away, and the image with its last name",
+                                "clawctl node image rm busybox:1");
+  remove->add_option("NAME", options->names, "Images: name, digest, or start of a digest")
+      ->required();
+  SetCodeAction(remove, context, [&context, options] { return Remove(context, options->names); });
+
+  CLI::App* gc = AddCommand(*group, "gc", "Remove images without a name that no sandbox uses",
+                            "clawctl node image gc --all --dry-run");
+  gc->add_flag_callback(
+      "--all", [options] { options->gc.set_all(true); }, "Also unused images that have a name");
+  gc->add_flag_callback(
+      "--dry-run", [options] { options->gc.set_validate_only(true); },
+      "Only say what would be removed");
+  SetAction(gc, context, [&context, options] { return CollectGarbage(context, *options); });
+}
+
+}  // namespace claw::ctl

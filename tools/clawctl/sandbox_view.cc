@@ -1,0 +1,88 @@
+#include "tools/clawctl/sandbox_view.h"
+
+#include "agent/base/bytes.h"
+#include "tools/clawctl/format.h"
+
+namespace claw::ctl {
+namespace {
+
+// "-" for what is not known.
+std::string BytesOrDash(int64_t bytes) { return bytes > 0 ? FormatBytes(bytes) : "-"; }
+
+std::string ExitLabel(const pb::Sandbox& sandbox) {
+  return sandbox.has_exit() ? StrCat(sandbox.exit().exit_code()) : "-";
+}
+
+// Why it ended, or why it never ran.
+std::string ReasonLabel(const pb::Sandbox& sandbox) {
+  if (!sandbox.failure().empty()) return sandbox.failure();
+  if (!sandbox.has_exit()) return "-";
+  return EnumLabel(pb::EndReason_Name(sandbox.exit().reason()), "END_REASON_");
+}
+
+}  // namespace
+
+std::string StateLabel(const pb::Sandbox& sandbox) {
+  return EnumLabel(pb::SandboxState_Name(sandbox.state()), "SANDBOX_STATE_");
+}
+
+std::string ClassLabel(const pb::Sandbox& sandbox) {
+  return EnumLabel(pb::IsolationClass_Name(sandbox.isolation_class()), "ISOLATION_CLASS_");
+}
+
+Table SandboxTable(const Context& context, const std::vector<pb::Sandbox>& sandboxes) {
+  Table table({{"ID"},
+               {"NAME"},
+               {"TENANT"},
+               {"IMAGE"},
+               {"CLASS"},
+               {.title = "STATE", .state = true},
+               {"EXIT"},
+               {"MEMORY"},
+               {.title = "OVERHEAD", .wide = true},
+               {.title = "CGROUP-MAX", .wide = true},
+               {.title = "PEAK", .wide = true},
+               {.title = "PID", .wide = true},
+               {.title = "DRIVER", .wide = true},
+               {.title = "REASON", .wide = true},
+               {.title = "DIGEST", .wide = true},
+               {"AGE"}});
+  for (const pb::Sandbox& sandbox : sandboxes) {
+    const pb::Memory& memory = sandbox.resources().memory();
+    table.Add({ShortId(BareName(sandbox.name())), sandbox.spec().display_name(),
+               std::string(BareName(sandbox.spec().tenant())), sandbox.spec().image(),
+               ClassLabel(sandbox), StateLabel(sandbox), ExitLabel(sandbox),
+               BytesOrDash(memory.workload_bytes()), BytesOrDash(memory.overhead_bytes()),
+               BytesOrDash(memory.cgroup_max_bytes()),
+               BytesOrDash(sandbox.exit().memory_peak_bytes()),
+               sandbox.pid() > 0 ? StrCat(sandbox.pid()) : "-", sandbox.driver(),
+               ReasonLabel(sandbox), ShortId(sandbox.image_digest()),
+               context.AgeOf(sandbox.has_create_time(), sandbox.create_time())});
+  }
+  return table;
+}
+
+std::string DescribeSandbox(const Context& context, const pb::Sandbox& sandbox) {
+  const pb::Memory& memory = sandbox.resources().memory();
+  const int64_t cpu_millis = sandbox.resources().cpu_millis();
+  Fields fields;
+  fields.Add("Name", sandbox.spec().display_name());
+  fields.Add("Tenant", std::string(BareName(sandbox.spec().tenant())));
+  fields.Add("Image", StrCat(sandbox.spec().image(), " ", sandbox.image_digest()));
+  fields.Add("Class", ClassLabel(sandbox));
+  fields.Add("Because", sandbox.isolation_reason());
+  fields.Add("Driver", sandbox.driver());
+  fields.Add("State", StateLabel(sandbox));
+  fields.Add("Memory", StrCat(FormatBytes(memory.workload_bytes()), " for the program + ",
+                              FormatBytes(memory.overhead_bytes()), " for the runtime = ",
+                              FormatBytes(memory.cgroup_max_bytes()), " enforced"));
+  fields.Add("CPUs",
+             cpu_millis > 0 ? StrCat(static_cast<double>(cpu_millis) / 1000) : "no ceiling");
+  fields.Add("Tasks", StrCat(sandbox.resources().pids_max(), " at most"));
+  if (sandbox.has_create_time()) {
+    fields.Add("Age", context.AgeOf(true, sandbox.create_time()));
+  }
+  return fields.Render();
+}
+
+}  // namespace claw::ctl
