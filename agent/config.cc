@@ -40,10 +40,9 @@ StatusOr<budget::Reserves> ResolveReserves(const Config& config, int64_t capacit
     sum = SaturatingAdd(sum, set->value_or(*value));
   }
   const int64_t left_for_defaults = std::max<int64_t>(0, capacity_bytes / 2 - set_bytes);
-  const double scale =
-      default_bytes <= left_for_defaults
-          ? 1.0
-          : static_cast<double>(left_for_defaults) / static_cast<double>(default_bytes);
+  const double scale = default_bytes <= left_for_defaults ? 1.0
+                                                          : static_cast<double>(left_for_defaults) /
+                                                                static_cast<double>(default_bytes);
   for (const auto& [set, value] : fields) {
     *value = *set ? **set : static_cast<int64_t>(std::floor(static_cast<double>(*value) * scale));
   }

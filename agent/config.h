@@ -34,7 +34,7 @@ struct Config {
   std::filesystem::path socket{};  // empty: clawlet.sock in run_dir
   // [drivers], [drivers.runc], [drivers.gvisor]
   std::string conmon = "conmon";
-  std::filesystem::path starter{};         // empty: beside the agent, or in ../libexec/clawlet
+  std::filesystem::path starter{};        // empty: beside the agent, or in ../libexec/clawlet
   int64_t sandbox_log_bytes = 64 * kMiB;  // of each sandbox, before it starts anew
   Driver runc{.enabled = true, .path = "runc", .platform = {}};
   Driver gvisor{.enabled = true, .path = "runsc", .platform = {}};

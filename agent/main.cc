@@ -21,8 +21,8 @@ int Main(std::vector<std::string> arguments) {
   }
   std::signal(SIGPIPE, SIG_IGN);
   ::umask(0022);
-  const auto logger = claw::MakeStderrLogger(command_line.config.log_level,
-                                             command_line.config.log_format);
+  const auto logger =
+      claw::MakeStderrLogger(command_line.config.log_level, command_line.config.log_format);
   auto daemon = claw::Daemon::Make(std::move(command_line), CLAWLET_VERSION, logger);
   if (!daemon.ok()) {
     logger->error("{}", claw::ToLogString(daemon.status()));

@@ -14,8 +14,8 @@ constexpr const char* kDefaultConfigFile = "/etc/clawlet/clawlet.toml";
 
 // What to do, with what.
 struct CommandLine {
-  std::optional<int> exit_code{};  // all is done: --help, --check-config, a mistake, …
-  Config config{};                 // the file, and what the command line puts over it
+  std::optional<int> exit_code{};       // all is done: --help, --check-config, a mistake, …
+  Config config{};                      // the file, and what the command line puts over it
   std::filesystem::path config_file{};  // empty: there is none
   bool log_level_given = false;
 };

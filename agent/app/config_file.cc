@@ -5,8 +5,8 @@
 #include <numeric>
 #include <sstream>
 
-#include "agent/config.h"
 #include "agent/app/config_keys.h"
+#include "agent/config.h"
 
 namespace claw {
 namespace {

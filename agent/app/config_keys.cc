@@ -32,54 +32,57 @@ ConfigKey Text(std::string_view name, std::string_view help, Field field) {
           .form = kTextForm,
           .set = [field](Config& config, const Value& value) -> Status {
             const auto* text = std::get_if<std::string>(&value);
-            const bool sane = text != nullptr && !text->empty() && text->size() <= 253 &&
-                              std::all_of(text->begin(), text->end(),
-                                          [](char c) { return c > ' ' && c <= '~'; });
+            const bool sane =
+                text != nullptr && !text->empty() && text->size() <= 253 &&
+                std::all_of(text->begin(), text->end(), [](char c) { return c > ' ' && c <= '~'; });
             if (!sane) return WrongType(kTextForm);
             field(config) = *text;
             return absl::OkStatus();
           },
-          .show = [field](const Config& config) {
-            const std::string& text = field(config);
-            return text.empty() ? text : Quote(text);
-          }};
+          .show =
+              [field](const Config& config) {
+                const std::string& text = field(config);
+                return text.empty() ? text : Quote(text);
+              }};
 }
 
 template <typename Field>
 ConfigKey Choice(std::string_view name, std::string_view help, std::string_view form,
                  std::vector<std::string_view> choices, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = form,
-          .set = [field, form, choices](Config& config, const Value& value) -> Status {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr ||
-                std::find(choices.begin(), choices.end(), *text) == choices.end()) {
-              return WrongType(form);
-            }
-            field(config) = *text;
-            return absl::OkStatus();
-          },
-          .show = [field](const Config& config) {
+  return {
+      .name = name,
+      .help = help,
+      .form = form,
+      .set = [field, form, choices](Config& config, const Value& value) -> Status {
+        const auto* text = std::get_if<std::string>(&value);
+        if (text == nullptr || std::find(choices.begin(), choices.end(), *text) == choices.end()) {
+          return WrongType(form);
+        }
+        field(config) = *text;
+        return absl::OkStatus();
+      },
+      .show =
+          [field](const Config& config) {
             return field(config).empty() ? "" : Quote(field(config));
           }};
 }
 
 template <typename Field>
 ConfigKey Path(std::string_view name, std::string_view help, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = kPathForm,
-          .set = [field](Config& config, const Value& value) -> Status {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr || !text->starts_with("/") ||
-                text->find('\0') != std::string::npos) {
-              return WrongType(kPathForm);
-            }
-            field(config) = fs::path(*text).lexically_normal();
-            return absl::OkStatus();
-          },
-          .show = [field](const Config& config) {
+  return {
+      .name = name,
+      .help = help,
+      .form = kPathForm,
+      .set = [field](Config& config, const Value& value) -> Status {
+        const auto* text = std::get_if<std::string>(&value);
+        if (text == nullptr || !text->starts_with("/") || text->find('\0') != std::string::npos) {
+          return WrongType(kPathForm);
+        }
+        field(config) = fs::path(*text).lexically_normal();
+        return absl::OkStatus();
+      },
+      .show =
+          [field](const Config& config) {
             const std::string text = field(config).string();
             return text.empty() ? text : Quote(text);
           }};
@@ -107,12 +110,13 @@ ConfigKey Bytes(std::string_view name, std::string_view help, int64_t min, Field
             field(config) = *bytes;
             return absl::OkStatus();
           },
-          .show = [field](const Config& config) {
-            const int64_t bytes = Get(field(config));
-            if (bytes < 0) return std::string();
-            if (bytes % kMiB == 0 && bytes > 0) return StrCat("\"", bytes / kMiB, "Mi\"");
-            return StrCat(bytes);
-          }};
+          .show =
+              [field](const Config& config) {
+                const int64_t bytes = Get(field(config));
+                if (bytes < 0) return std::string();
+                if (bytes % kMiB == 0 && bytes > 0) return StrCat("\"", bytes / kMiB, "Mi\"");
+                return StrCat(bytes);
+              }};
 }
 
 template <typename Field>
@@ -135,28 +139,31 @@ ConfigKey Number(std::string_view name, std::string_view help, int64_t min, int6
 
 template <typename Field>
 ConfigKey Switch(std::string_view name, std::string_view help, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = "true or false",
-          .set = [field](Config& config, const Value& value) -> Status {
-            const bool* on = std::get_if<bool>(&value);
-            if (on == nullptr) return WrongType("true or false");
-            field(config) = *on;
-            return absl::OkStatus();
-          },
-          .show = [field](const Config& config) {
-            return std::string(field(config) ? "true" : "false");
-          }};
+  return {
+      .name = name,
+      .help = help,
+      .form = "true or false",
+      .set = [field](Config& config, const Value& value) -> Status {
+        const bool* on = std::get_if<bool>(&value);
+        if (on == nullptr) return WrongType("true or false");
+        field(config) = *on;
+        return absl::OkStatus();
+      },
+      .show =
+          [field](const Config& config) { return std::string(field(config) ? "true" : "false"); }};
 }
 
 // A field of a Config, const or not.
-#define FIELD(path) [](auto& config) -> auto& { return config.path; }
+#define FIELD(path) \
+  [](auto& config) -> auto& { return config.path; }
 
 void AddNodeKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(Text("node.id", "Name of this node; the host's name unless set", FIELD(node_id)));
-  keys.push_back(Bytes("node.memory", "Memory that the node may use; all of the machine's unless set",
-                       64 * kMiB, FIELD(memory_bytes)));
-  keys.push_back(Path("node.state_dir", "What has to survive a reboot; mode 0700", FIELD(state_dir)));
+  keys.push_back(Bytes("node.memory",
+                       "Memory that the node may use; all of the machine's unless set", 64 * kMiB,
+                       FIELD(memory_bytes)));
+  keys.push_back(
+      Path("node.state_dir", "What has to survive a reboot; mode 0700", FIELD(state_dir)));
   keys.push_back(Path("node.run_dir", "What need not; mode 0711", FIELD(run_dir)));
   keys.push_back(Bytes("reserves.system",
                        "Kept for the system: 5% of the memory, 256 MiB to 1 GiB, unless set", 0,
@@ -171,20 +178,20 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
 
 void AddDriverKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(Text("drivers.conmon", "The program that supervises sandboxes", FIELD(conmon)));
-  keys.push_back(Path("drivers.starter", "clawlet-starter; beside the agent, or in ../libexec/clawlet",
+  keys.push_back(Path("drivers.starter",
+                      "clawlet-starter; beside the agent, or in ../libexec/clawlet",
                       FIELD(starter)));
   keys.push_back(Bytes("drivers.log_max", "Most that is kept of a sandbox's output", 64 * kKiB,
                        FIELD(sandbox_log_bytes)));
-  keys.push_back(Switch("drivers.runc.enabled", "Containers, for trusted tenants",
-                        FIELD(runc.enabled)));
+  keys.push_back(
+      Switch("drivers.runc.enabled", "Containers, for trusted tenants", FIELD(runc.enabled)));
   keys.push_back(Text("drivers.runc.path", "runc's name or path", FIELD(runc.path)));
-  keys.push_back(Switch("drivers.gvisor.enabled", "gVisor, for everyone else",
-                        FIELD(gvisor.enabled)));
+  keys.push_back(
+      Switch("drivers.gvisor.enabled", "gVisor, for everyone else", FIELD(gvisor.enabled)));
   keys.push_back(Text("drivers.gvisor.path", "runsc's name or path", FIELD(gvisor.path)));
-  keys.push_back(Choice("drivers.gvisor.platform",
-                        "The first of systrap and ptrace that works unless set",
-                        "\"systrap\", \"ptrace\" or \"kvm\"", {"systrap", "ptrace", "kvm"},
-                        FIELD(gvisor.platform)));
+  keys.push_back(Choice(
+      "drivers.gvisor.platform", "The first of systrap and ptrace that works unless set",
+      "\"systrap\", \"ptrace\" or \"kvm\"", {"systrap", "ptrace", "kvm"}, FIELD(gvisor.platform)));
 }
 
 void AddOtherKeys(std::vector<ConfigKey>& keys) {
@@ -193,12 +200,12 @@ void AddOtherKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(Choice("log.format", "How: lines of text, or one JSON object a line",
                         "\"text\" or \"json\"", {"text", "json"}, FIELD(log_format)));
   keys.push_back(Bytes("images.max_size", "Largest image, unpacked", kMiB, FIELD(image_max_bytes)));
-  keys.push_back(Number("images.max_files", "Most files of an image", 1, kMaxFiles,
-                        FIELD(image_max_files)));
-  keys.push_back(Bytes("images.min_free_disk", "Kept free on the disk while an image is unpacked", 0,
-                       FIELD(image_min_free_bytes)));
-  keys.push_back(Number("events.keep", "How many events are kept", 1000, kMaxEvents,
-                        FIELD(events_keep)));
+  keys.push_back(
+      Number("images.max_files", "Most files of an image", 1, kMaxFiles, FIELD(image_max_files)));
+  keys.push_back(Bytes("images.min_free_disk", "Kept free on the disk while an image is unpacked",
+                       0, FIELD(image_min_free_bytes)));
+  keys.push_back(
+      Number("events.keep", "How many events are kept", 1000, kMaxEvents, FIELD(events_keep)));
 }
 
 #undef FIELD

@@ -10,6 +10,7 @@
 
 #include "agent/app/log.h"
 #include "agent/base/file.h"
+#include "agent/rpc/unix_socket.h"
 #include "drivers/gvisor/gvisor_driver.h"
 #include "drivers/runc/runc_driver.h"
 
@@ -98,15 +99,14 @@ Status Daemon::MakeFolders() {
   if (::stat(config_.run_dir.c_str(), &info) == 0 && (info.st_mode & 0001) == 0) {
     logger_->warn("sandboxes cannot pass through {}; chmod it to 0711", config_.run_dir.string());
   }
-  return absl::OkStatus();
+  // The server looks again; here it saves a second agent the way there.
+  return rpc::ClearSocketPath(config_.SocketPath());
 }
 
 Status Daemon::OpenStore() {
   StatusOr<std::unique_ptr<store::Store>> store =
       store::Store::Open({.path = config_.state_dir / "clawlet.db"});
-  if (!store.ok()) {
-    return Annotate(store.status(), StrCat("open the store in ", config_.state_dir.string()));
-  }
+  if (!store.ok()) return store.status();
   store_ = *std::move(store);
   for (const store::Quarantined& item : store_->quarantined()) {
     logger_->error("{} could not be read and was set aside ({}): {}", item.what, item.where,
@@ -125,8 +125,7 @@ void Daemon::MakeDrivers() {
                               .conmon = config_.conmon,
                               .log_max_bytes = config_.sandbox_log_bytes};
   if (config_.runc.enabled) {
-    drivers_.push_back(
-        std::make_unique<drivers::RuncDriver>(options, host_, *cgroups_, *exits_));
+    drivers_.push_back(std::make_unique<drivers::RuncDriver>(options, host_, *cgroups_, *exits_));
   }
   options.runtime = config_.gvisor.path;
   if (config_.gvisor.enabled) {
@@ -189,8 +188,7 @@ int Daemon::Run() {
 Task<Status> Daemon::Live() {
   manager_.SetStatus("looking at the runtimes and at what runs");
   asio::co_spawn(strand_, LogEvents(), asio::detached);
-  const Status recovered =
-      co_await node_->Recover(store_->TakeSnapshot(), store_->quarantined());
+  const Status recovered = co_await node_->Recover(store_->TakeSnapshot(), store_->quarantined());
   if (!recovered.ok()) co_return Annotate(recovered, "recover");
   for (const std::string& condition : node_->conditions()) logger_->warn("{}", condition);
 

@@ -81,12 +81,11 @@ Task<Status> Node::Reserve(std::shared_ptr<Entry> entry, store::RequestRecord re
   entry->record.revision = event.revision;
   std::vector<Event> events;
   events.push_back(std::move(event));
-  const Status saved = co_await Commit(
-      [sandbox = entry->record, request](store::Transaction& txn) -> Status {
-        RETURN_IF_ERROR(txn.PutSandbox(sandbox));
-        return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
-      },
-      std::move(events));
+  auto write = [sandbox = entry->record, request](store::Transaction& txn) -> Status {
+    RETURN_IF_ERROR(txn.PutSandbox(sandbox));
+    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+  };
+  const Status saved = co_await Commit(std::move(write), std::move(events));
   if (saved.ok()) {
     RememberRequest(request);
   } else {
@@ -100,10 +99,8 @@ Task<Status> Node::Reserve(std::shared_ptr<Entry> entry, store::RequestRecord re
 Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
   CO_RETURN_IF_ERROR(Transition(entry->record, SandboxState::kStarting));
   drivers::Driver& driver = *plan.driver;
-  CO_ASSIGN_OR_RETURN(const Launched launched,
-                      co_await deps_.pool.Run([&driver, launch = std::move(plan.launch)] {
-                        return LaunchBlocking(driver, launch);
-                      }));
+  auto work = [&driver, launch = std::move(plan.launch)] { return LaunchBlocking(driver, launch); };
+  CO_ASSIGN_OR_RETURN(const Launched launched, co_await deps_.pool.Run(std::move(work)));
   Sandbox running = entry->record;
   CO_RETURN_IF_ERROR(Transition(running, SandboxState::kRunning));
   running.handle = launched.created.handle;
@@ -118,10 +115,11 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
 
 Task<Status> Node::AbandonStart(std::shared_ptr<Entry> entry, Status why) {
   drivers::Driver* driver = DriverFor(entry->record.driver);
-  const Status undone = co_await deps_.pool.Run([driver, id = entry->record.id]() -> Status {
+  auto work = [driver, id = entry->record.id]() -> Status {
     RETURN_IF_ERROR(driver->Destroy(id));
     return driver->Purge(id);
-  });
+  };
+  const Status undone = co_await deps_.pool.Run(std::move(work));
   if (undone.ok()) {
     const Status forgotten = co_await ForgetStart(entry, why);
     if (forgotten.ok()) co_return why;

@@ -19,7 +19,8 @@ Task<StatusOr<Event>> EventSubscription::Next() {
                           "the watch did not keep up with the events; resume it",
                           {.reason = "WATCH_TOO_SLOW", .retry_after = std::chrono::seconds(0)});
     }
-    if (closed_ || co_await IsCancelled()) {
+    const bool cancelled = co_await IsCancelled();
+    if (closed_ || cancelled) {
       co_return MakeError(StatusCode::kCancelled, "the watch has ended");
     }
     co_await arrived_.Wait();

@@ -66,7 +66,9 @@ Task<void> Node::OnExit(std::shared_ptr<Entry> entry, drivers::ExitObservation s
 Task<void> Node::SaveReality(std::shared_ptr<Entry> entry, Sandbox changed, std::string event_type,
                              std::string message) {
   auto pause = kFirstRetry;
-  while (!(co_await Save(entry, changed, event_type, message)).ok()) {
+  for (;;) {
+    const Status saved = co_await Save(entry, changed, event_type, message);
+    if (saved.ok()) co_return;
     // The disk may be full. What happened has happened: callers are told at once.
     changed.revision = entry->record.revision;
     entry->record = changed;
@@ -84,8 +86,8 @@ Task<void> Node::Release(std::shared_ptr<Entry> entry) {
     {
       const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
       if (entry->record.released) break;
-      const Status gone =
-          co_await deps_.pool.Run([driver, id = entry->record.id] { return driver->Destroy(id); });
+      auto work = [driver, id = entry->record.id] { return driver->Destroy(id); };
+      const Status gone = co_await deps_.pool.Run(std::move(work));
       if (gone.ok()) {
         Sandbox released = entry->record;
         released.released = true;

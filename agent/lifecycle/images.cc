@@ -95,21 +95,22 @@ Task<StatusOr<Image>> Node::PullImage(std::string request_id, std::string refere
                                       image::Progress progress) {
   co_await Uncancellable();
   image::ImageStore& images = deps_.images;
+  auto fetch = [&images, reference, insecure, progress] {
+    return images.Pull(reference, insecure, progress);
+  };
   co_return co_await AddImage(request_id, "PullImage", ContentFingerprint(reference),
-                              [&images, reference, insecure, progress] {
-                                return images.Pull(reference, insecure, progress);
-                              });
+                              std::move(fetch));
 }
 
 Task<StatusOr<Image>> Node::ImportImage(std::string request_id, std::string source,
                                         std::string reference, image::Progress progress) {
   co_await Uncancellable();
   image::ImageStore& images = deps_.images;
+  auto fetch = [&images, source, reference, progress] {
+    return images.Import(source, reference, progress);
+  };
   co_return co_await AddImage(request_id, "ImportImage",
-                              ContentFingerprint(StrCat(source, " ", reference)),
-                              [&images, source, reference, progress] {
-                                return images.Import(source, reference, progress);
-                              });
+                              ContentFingerprint(StrCat(source, " ", reference)), std::move(fetch));
 }
 
 Task<Status> Node::DropImage(Image image) {
@@ -127,16 +128,15 @@ Task<Status> Node::DropImage(Image image) {
   std::vector<Event> events;
   events.push_back(MakeEvent("image.removed", StrCat("images/", image.digest), "",
                              StrCat(FormatBytes(image.size_bytes), " freed")));
-  const Status saved = co_await Commit(
-      [digest = image.digest](store::Transaction& txn) { return txn.DeleteImage(digest); },
-      std::move(events));
+  auto write = [digest = image.digest](store::Transaction& txn) { return txn.DeleteImage(digest); };
+  const Status saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok()) {
     images_[image.digest] = image;
     co_return saved;
   }
   image::ImageStore& images = deps_.images;
-  co_return co_await deps_.pool.Run(
-      [&images, digest = image.digest] { return images.Remove(digest); });
+  auto work = [&images, digest = image.digest] { return images.Remove(digest); };
+  co_return co_await deps_.pool.Run(std::move(work));
 }
 
 Task<Status> Node::DeleteImage(std::string request_id, std::string reference_or_digest,
@@ -160,15 +160,15 @@ Task<Status> Node::DeleteImage(std::string request_id, std::string reference_or_
   if (removed > 0 && !image.names.empty()) {
     std::vector<Event> events;
     events.push_back(MakeEvent("image.untagged", StrCat("images/", image.digest), "", normal));
-    CO_RETURN_IF_ERROR(co_await Commit(
-        [image](store::Transaction& txn) { return txn.PutImage(image); }, std::move(events)));
+    auto write = [image](store::Transaction& txn) { return txn.PutImage(image); };
+    CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
     images_[image.digest] = image;
   } else {
     CO_RETURN_IF_ERROR(co_await DropImage(*found));
   }
   if (!request_id.empty()) {
-    CO_RETURN_IF_ERROR(co_await Commit(
-        [request](store::Transaction& txn) { return txn.PutRequest(request); }, {}));
+    auto note = [request](store::Transaction& txn) { return txn.PutRequest(request); };
+    CO_RETURN_IF_ERROR(co_await Commit(std::move(note), {}));
     RememberRequest(request);
   }
   co_return absl::OkStatus();
@@ -177,8 +177,9 @@ Task<Status> Node::DeleteImage(std::string request_id, std::string reference_or_
 Task<StatusOr<Node::Garbage>> Node::CollectImages(std::string request_id, bool all,
                                                   bool validate_only) {
   co_await Uncancellable();
+  const std::string what = all ? "all" : "unnamed";
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(request_id, "CollectGarbage", all ? "all" : "unnamed"));
+                      co_await BeginRequest(request_id, "CollectGarbage", what));
   if (earlier) co_return Garbage{};
   const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
   Garbage garbage;

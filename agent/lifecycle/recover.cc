@@ -26,8 +26,9 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
   }
   for (const DriverState& state : drivers_) {
     drivers::Driver* driver = state.driver;
+    auto work = [driver] { return driver->List(); };
     CO_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
-                        co_await deps_.pool.Run([driver] { return driver->List(); }));
+                        co_await deps_.pool.Run(std::move(work)));
     for (const std::string& id : ids) {
       if (known.count(id) > 0) continue;
       const Status status = co_await RecoverStray(driver, id, store_was_lost);
@@ -66,8 +67,8 @@ Task<void> Node::ProbeDrivers() {
         [](Node* node, size_t index, std::shared_ptr<size_t> count,
            std::shared_ptr<Notifier> finished) -> Task<void> {
           drivers::Driver* driver = node->drivers_[index].driver;
-          StatusOr<drivers::Fingerprint> found = co_await node->deps_.pool.Run(
-              [driver]() -> StatusOr<drivers::Fingerprint> { return driver->Probe(); });
+          auto work = [driver]() -> StatusOr<drivers::Fingerprint> { return driver->Probe(); };
+          StatusOr<drivers::Fingerprint> found = co_await node->deps_.pool.Run(std::move(work));
           if (found.ok()) node->drivers_[index].fingerprint = *std::move(found);
           --*count;
           finished->NotifyAll();
@@ -76,21 +77,21 @@ Task<void> Node::ProbeDrivers() {
   }
   while (*left > 0) co_await done->Wait();
   for (const DriverState& state : drivers_) {
+    // The texts are made before the co_await: GCC 12 destroys a conditional's temporaries twice in
+    // a coroutine.
     const drivers::Fingerprint& found = state.fingerprint;
-    if (found.healthy) {
-      co_await Report("driver.healthy", "node",
-                      StrCat(state.driver->name(), " ", found.runtime_version,
-                             found.platform.empty() ? "" : StrCat(" on ", found.platform)));
-    } else {
-      co_await Report("driver.unhealthy", "node",
-                      StrCat(state.driver->name(), ": ", found.message));
-    }
+    std::string text = StrCat(state.driver->name(), ": ", found.message);
+    if (found.healthy) text = StrCat(state.driver->name(), " ", found.runtime_version);
+    if (found.healthy && !found.platform.empty()) text += StrCat(" on ", found.platform);
+    std::string type = found.healthy ? "driver.healthy" : "driver.unhealthy";
+    co_await Report(std::move(type), "node", std::move(text));
   }
 }
 
 Task<void> Node::RecoverImages(bool store_was_lost) {
   image::ImageStore& images = deps_.images;
-  const auto scan = co_await deps_.pool.Run([&images] { return images.ScanDisk(); });
+  auto work = [&images] { return images.ScanDisk(); };
+  const auto scan = co_await deps_.pool.Run(std::move(work));
   if (!scan.ok()) {
     co_await Report("image.scan_failed", "node", ToLogString(scan.status()));
     co_return;
@@ -104,14 +105,13 @@ Task<void> Node::RecoverImages(bool store_was_lost) {
     if (images_.count(image.digest) > 0) continue;
     if (store_was_lost) {
       images_[image.digest] = image;
-      (co_await Commit([image](store::Transaction& txn) { return txn.PutImage(image); }, {}))
-          .IgnoreError();
+      auto write = [image](store::Transaction& txn) { return txn.PutImage(image); };
+      (co_await Commit(std::move(write), {})).IgnoreError();
       co_await Report("image.rebuilt", StrCat("images/", image.digest), "found on disk");
     } else {
       // Pulled by an agent that died before it could record it.
-      (co_await deps_.pool.Run([&images, digest = image.digest] {
-        return images.Remove(digest);
-      })).IgnoreError();
+      auto remove = [&images, digest = image.digest] { return images.Remove(digest); };
+      (co_await deps_.pool.Run(std::move(remove))).IgnoreError();
     }
   }
   std::vector<std::string> missing;
@@ -120,8 +120,8 @@ Task<void> Node::RecoverImages(bool store_was_lost) {
   }
   for (const std::string& digest : missing) {
     images_.erase(digest);
-    (co_await Commit([digest](store::Transaction& txn) { return txn.DeleteImage(digest); }, {}))
-        .IgnoreError();
+    auto forget = [digest](store::Transaction& txn) { return txn.DeleteImage(digest); };
+    (co_await Commit(std::move(forget), {})).IgnoreError();
     co_await Report("image.lost", StrCat("images/", digest), "its files are gone; pull it again");
   }
 }
@@ -147,8 +147,8 @@ Task<Status> Node::RecoverSandbox(std::shared_ptr<Entry> entry) {
     (co_await AbandonStart(entry, why)).IgnoreError();
     co_return absl::OkStatus();
   }
-  const auto inspection =
-      co_await deps_.pool.Run([driver, handle = record.handle] { return driver->Inspect(handle); });
+  auto work = [driver, handle = record.handle] { return driver->Inspect(handle); };
+  const auto inspection = co_await deps_.pool.Run(std::move(work));
   if (inspection.ok() && inspection->presence == drivers::Presence::kRunning) {
     entry->stop_requested = record.state == SandboxState::kStopping;
     (co_await Save(entry, record, "sandbox.adopted",
@@ -166,7 +166,8 @@ Task<Status> Node::RecoverSandbox(std::shared_ptr<Entry> entry) {
 
 Task<Status> Node::RecoverStray(drivers::Driver* driver, std::string id, bool store_was_lost) {
   if (store_was_lost) {
-    const auto found = co_await deps_.pool.Run([driver, id] { return driver->Recover(id); });
+    auto work = [driver, id] { return driver->Recover(id); };
+    const auto found = co_await deps_.pool.Run(std::move(work));
     if (found.ok()) {
       const Status rebuilt = co_await Rebuild(driver, *found);
       if (rebuilt.ok()) co_return rebuilt;
@@ -189,17 +190,16 @@ Task<Status> Node::Rebuild(drivers::Driver* driver, drivers::Driver::Recovered f
   if (sandbox.driver != driver->name()) {
     co_return DataLoss("the kept record is of driver ", sandbox.driver);
   }
-  CO_ASSIGN_OR_RETURN(
-      const drivers::Inspection inspection,
-      co_await deps_.pool.Run([driver, handle = found.handle] { return driver->Inspect(handle); }));
+  auto work = [driver, handle = found.handle] { return driver->Inspect(handle); };
+  CO_ASSIGN_OR_RETURN(const drivers::Inspection inspection,
+                      co_await deps_.pool.Run(std::move(work)));
   if (inspection.presence == drivers::Presence::kGone) {
     co_return NotFound("nothing of it runs, and nothing says how it ended");
   }
   if (tenants_.count(kept.tenant.name) == 0) {
     tenants_[kept.tenant.name] = kept.tenant;
-    (co_await Commit(
-         [tenant = kept.tenant](store::Transaction& txn) { return txn.PutTenant(tenant); }, {}))
-        .IgnoreError();
+    auto write = [tenant = kept.tenant](store::Transaction& txn) { return txn.PutTenant(tenant); };
+    (co_await Commit(std::move(write), {})).IgnoreError();
     co_await Report("tenant.rebuilt", StrCat("tenants/", kept.tenant.name),
                     StrCat("from a sandbox that runs; ", ToString(kept.tenant.trust)));
   }

@@ -35,10 +35,11 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
   if (driver == nullptr) {
     co_return FailedPrecondition("this node no longer has the driver ", entry->record.driver);
   }
-  const Status purged = co_await deps_.pool.Run([driver, id = entry->record.id]() -> Status {
+  auto work = [driver, id = entry->record.id]() -> Status {
     RETURN_IF_ERROR(driver->Destroy(id));
     return driver->Purge(id);
-  });
+  };
+  const Status purged = co_await deps_.pool.Run(std::move(work));
   CO_RETURN_IF_ERROR(Annotate(purged, StrCat("remove sandbox ", entry->record.id)));
   std::vector<Event> events;
   events.push_back(MakeEvent("sandbox.removed", StrCat("sandboxes/", entry->record.id),

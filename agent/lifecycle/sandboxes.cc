@@ -29,7 +29,8 @@ Task<StatusOr<Sandbox>> Node::WaitSandbox(std::string name) {
                           {.reason = "SANDBOX_NOT_FOUND"});
     }
     if (draining_) co_return Unavailable("the agent is shutting down");
-    if (co_await IsCancelled()) co_return MakeError(StatusCode::kCancelled, "the caller is gone");
+    const bool cancelled = co_await IsCancelled();
+    if (cancelled) co_return MakeError(StatusCode::kCancelled, "the caller is gone");
     co_await entry->changed.Wait();
   }
   co_return entry->record;
@@ -52,7 +53,7 @@ Task<StatusOr<std::vector<Node::SandboxStats>>> Node::GetStats(std::string name)
     }
   }
   const Time now = deps_.clock.Now();
-  co_return co_await deps_.pool.Run([questions, now]() -> StatusOr<std::vector<SandboxStats>> {
+  auto work = [questions, now]() -> StatusOr<std::vector<SandboxStats>> {
     std::vector<SandboxStats> answers;
     for (const Question& question : questions) {
       const StatusOr<drivers::Stats> stats = question.driver->GetStats(question.handle);
@@ -60,7 +61,8 @@ Task<StatusOr<std::vector<Node::SandboxStats>>> Node::GetStats(std::string name)
       if (stats.ok()) answers.push_back({.id = question.id, .stats = *stats, .time = now});
     }
     return answers;
-  });
+  };
+  co_return co_await deps_.pool.Run(std::move(work));
 }
 
 }  // namespace claw::lifecycle

@@ -20,8 +20,8 @@ Task<StatusOr<Sandbox>> Node::StopSandbox(std::string request_id, std::string na
   if (!request_id.empty()) {
     const auto request =
         MakeRequest(request_id, "StopSandbox", fingerprint, StrCat("sandboxes/", entry->record.id));
-    CO_RETURN_IF_ERROR(co_await Commit(
-        [request](store::Transaction& txn) { return txn.PutRequest(request); }, {}));
+    auto write = [request](store::Transaction& txn) { return txn.PutRequest(request); };
+    CO_RETURN_IF_ERROR(co_await Commit(std::move(write), {}));
     RememberRequest(request);
   }
   co_return entry->record;
@@ -44,13 +44,16 @@ Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::millise
                                            StrCat("asked to end within ", grace.count(), " ms"));
         if (!noted.ok()) entry->record.state = SandboxState::kStopping;
       }
-      const Status sent = co_await deps_.pool.Run(
-          [driver, handle = entry->record.handle, signal] { return driver->Kill(handle, signal); });
+      auto work = [driver, handle = entry->record.handle, signal] {
+        return driver->Kill(handle, signal);
+      };
+      const Status sent = co_await deps_.pool.Run(std::move(work));
       // A program that cannot be asked is not waited for.
       if (!sent.ok() && signal == SIGTERM) continue;
       CO_RETURN_IF_ERROR(Annotate(sent, "stop the sandbox"));
     }
-    co_await AwaitEnd(entry, signal == SIGTERM ? grace : std::chrono::seconds(30));
+    const std::chrono::milliseconds at_most = signal == SIGTERM ? grace : std::chrono::seconds(30);
+    co_await AwaitEnd(entry, at_most);
     if (entry->removed || IsTerminal(entry->record.state)) co_return absl::OkStatus();
   }
   co_return MakeError(StatusCode::kDeadlineExceeded, "the sandbox has been killed but does not end",

@@ -36,8 +36,8 @@ Task<StatusOr<std::unique_ptr<drivers::LogReader>>> Node::OpenLog(std::string na
   drivers::Driver* driver = DriverFor(entry->record.driver);
   if (driver == nullptr || entry->record.handle.data.empty()) co_return NotRunning(entry->record);
   ++entry->log_readers;
-  StatusOr<std::unique_ptr<drivers::LogReader>> reader = co_await deps_.pool.Run(
-      [driver, handle = entry->record.handle] { return driver->OpenLog(handle); });
+  auto work = [driver, handle = entry->record.handle] { return driver->OpenLog(handle); };
+  StatusOr<std::unique_ptr<drivers::LogReader>> reader = co_await deps_.pool.Run(std::move(work));
   auto on_close = [entry, executor = deps_.strand] {
     asio::post(executor, [entry] {
       --entry->log_readers;
@@ -62,17 +62,18 @@ Task<StatusOr<UniqueFd>> Node::OpenInput(std::string name) {
                         {.reason = "NO_STDIN", .constraint = "stdin_open"});
   }
   drivers::Driver* driver = DriverFor(entry->record.driver);
-  co_return co_await deps_.pool.Run(
-      [driver, handle = entry->record.handle] { return driver->OpenInput(handle); });
+  auto work = [driver, handle = entry->record.handle] { return driver->OpenInput(handle); };
+  co_return co_await deps_.pool.Run(std::move(work));
 }
 
 Task<Status> Node::ResizeTerminal(std::string name, int rows, int columns) {
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
   if (IsTerminal(entry->record.state)) co_return NotRunning(entry->record);
   drivers::Driver* driver = DriverFor(entry->record.driver);
-  co_return co_await deps_.pool.Run([driver, handle = entry->record.handle, rows, columns] {
+  auto work = [driver, handle = entry->record.handle, rows, columns] {
     return driver->ResizeTerminal(handle, rows, columns);
-  });
+  };
+  co_return co_await deps_.pool.Run(std::move(work));
 }
 
 Task<StatusOr<std::unique_ptr<drivers::ExecSession>>> Node::Exec(std::string name,
@@ -80,8 +81,8 @@ Task<StatusOr<std::unique_ptr<drivers::ExecSession>>> Node::Exec(std::string nam
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
   if (entry->record.state != SandboxState::kRunning) co_return NotRunning(entry->record);
   drivers::Driver* driver = DriverFor(entry->record.driver);
-  co_return co_await deps_.pool.Run(
-      [driver, handle = entry->record.handle, spec] { return driver->Exec(handle, spec); });
+  auto work = [driver, handle = entry->record.handle, spec] { return driver->Exec(handle, spec); };
+  co_return co_await deps_.pool.Run(std::move(work));
 }
 
 }  // namespace claw::lifecycle

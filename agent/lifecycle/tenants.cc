@@ -56,12 +56,11 @@ Task<StatusOr<Tenant>> Node::CreateTenant(std::string request_id, std::string na
   std::vector<Event> events;
   events.push_back(MakeEvent("tenant.created", StrCat("tenants/", name), name,
                              StrCat("tenant ", name, " is ", ToString(trust))));
-  const Status saved = co_await Commit(
-      [tenant, request](store::Transaction& txn) -> Status {
-        RETURN_IF_ERROR(txn.PutTenant(tenant));
-        return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
-      },
-      std::move(events));
+  auto write = [tenant, request](store::Transaction& txn) -> Status {
+    RETURN_IF_ERROR(txn.PutTenant(tenant));
+    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+  };
+  const Status saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok()) {
     tenants_.erase(name);
     co_return saved;
@@ -94,12 +93,11 @@ Task<Status> Node::DeleteTenant(std::string request_id, std::string name, bool a
   std::vector<Event> events;
   events.push_back(MakeEvent("tenant.removed", StrCat("tenants/", name), name,
                              StrCat("tenant ", name, " was removed")));
-  const Status saved = co_await Commit(
-      [name, request](store::Transaction& txn) -> Status {
-        RETURN_IF_ERROR(txn.DeleteTenant(name));
-        return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
-      },
-      std::move(events));
+  auto write = [name, request](store::Transaction& txn) -> Status {
+    RETURN_IF_ERROR(txn.DeleteTenant(name));
+    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+  };
+  const Status saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok()) {
     tenants_[name] = tenant;
     co_return saved;

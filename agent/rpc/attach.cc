@@ -37,12 +37,10 @@ Task<Status> AttachSandbox(const Context& context, Source<pb::AttachRequest>& so
   TaskGroup group(context.strand);
   SandboxInput input(context, sandbox.id, group);
   std::optional<Sandbox> ended;
-  const auto output =
-      group.Spawn([&] { return PumpLog(context, sandbox.id, sink, ended); });
-  const auto reading =
-      group.Spawn([&] { return PumpInput(source, input, *std::move(first)); });
-  co_await group.WaitUntil(
-      [&] { return output->ended || (reading->ended && !reading->status.ok()); });
+  const auto output = group.Spawn([&] { return PumpLog(context, sandbox.id, sink, ended); });
+  const auto reading = group.Spawn([&] { return PumpInput(source, input, *std::move(first)); });
+  auto done = [&] { return output->ended || (reading->ended && !reading->status.ok()); };
+  co_await group.WaitUntil(std::move(done));
   source.StopReading();
   const Status status = output->ended ? output->status : reading->status;
   co_await group.Stop();

@@ -26,13 +26,12 @@ CallTask::CallTask(asio::any_io_executor strand, WhenCallerLeaves when)
 void CallTask::Start(std::function<Task<Status>()> body, std::function<void(Status)> done) {
   asio::post(strand_, [self = shared_from_this(), body = std::move(body),
                        done = std::move(done)]() mutable {
-    asio::co_spawn(
-        self->strand_, RunQuietly(std::move(body)),
-        asio::bind_cancellation_slot(
-            self->signal_.slot(), [self, done = std::move(done)](std::exception_ptr exception,
-                                                                 Status status) {
-              self->Finish(std::move(exception), std::move(status), done);
-            }));
+    asio::co_spawn(self->strand_, RunQuietly(std::move(body)),
+                   asio::bind_cancellation_slot(
+                       self->signal_.slot(),
+                       [self, done = std::move(done)](std::exception_ptr exception, Status status) {
+                         self->Finish(std::move(exception), std::move(status), done);
+                       }));
   });
 }
 

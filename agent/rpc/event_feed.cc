@@ -67,8 +67,8 @@ Task<StatusOr<Event>> EventFeed::Next() {
   for (;;) {
     auto event = co_await live_->Next();
     if (!event.ok()) co_return event.status();
-    const bool wanted = event->revision > after_revision_ &&
-                        (subject_.empty() || event->subject == subject_);
+    const bool wanted =
+        event->revision > after_revision_ && (subject_.empty() || event->subject == subject_);
     if (wanted) co_return event;
   }
 }

@@ -8,8 +8,8 @@
 
 namespace claw::rpc {
 
-// Recorded events. `after_revision` 0 means from the oldest one that is kept, however many have been
-// removed; any other is OUT_OF_RANGE if events after it have been.
+// Recorded events. `after_revision` 0 means from the oldest one that is kept, however many have
+// been removed; any other is OUT_OF_RANGE if events after it have been.
 Task<StatusOr<std::vector<Event>>> ReadRecorded(const Context& context, store::EventQuery query);
 
 // OUT_OF_RANGE for a revision that this node has not reached: it has lost its store since.

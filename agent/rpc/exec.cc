@@ -75,7 +75,8 @@ class ExecOutput {
     } else {
       StopWaiting();
     }
-    co_await group.WaitUntil([&] { return out->ended && err->ended; });
+    auto done = [&] { return out->ended && err->ended; };
+    co_await group.WaitUntil(std::move(done));
     co_await group.Stop();
     if (!ended) co_return CallerGone();
     co_return out->status.ok() ? err->status : out->status;
@@ -85,8 +86,8 @@ class ExecOutput {
   Status Watch() {
     ASSIGN_OR_RETURN(FdWaiter exit, FdWaiter::Make(context_.strand, session_.exit_fd()));
     exit_.emplace(std::move(exit));
-    for (auto [waiter, fd] : {std::pair(&out_, session_.stdout_fd()),
-                              std::pair(&err_, session_.stderr_fd())}) {
+    for (auto [waiter, fd] :
+         {std::pair(&out_, session_.stdout_fd()), std::pair(&err_, session_.stderr_fd())}) {
       if (fd < 0) continue;
       ASSIGN_OR_RETURN(FdWaiter made, FdWaiter::Make(context_.strand, fd));
       waiter->emplace(std::move(made));
@@ -170,10 +171,9 @@ Task<Status> RunSession(const Context& context, drivers::ExecSession& session,
   ExecInput input(context, session);
   ExecOutput output(context, session, sink);
   const auto writing = group.Spawn([&] { return output.Run(); });
-  const auto reading =
-      group.Spawn([&] { return PumpExecInput(source, input, std::move(first)); });
-  co_await group.WaitUntil(
-      [&] { return writing->ended || (reading->ended && !reading->status.ok()); });
+  const auto reading = group.Spawn([&] { return PumpExecInput(source, input, std::move(first)); });
+  auto done = [&] { return writing->ended || (reading->ended && !reading->status.ok()); };
+  co_await group.WaitUntil(std::move(done));
   source.StopReading();
   const bool over = writing->ended;
   const Status status = over ? writing->status : reading->status;
@@ -205,8 +205,7 @@ Task<Status> ExecSandbox(const Context& context, Source<pb::ExecRequest>& source
   if (!opened.ok()) co_return opened.status();
 
   std::shared_ptr<drivers::ExecSession> session = *std::move(opened);
-  const Status status =
-      co_await RunSession(context, *session, source, sink, *std::move(first));
+  const Status status = co_await RunSession(context, *session, source, sink, *std::move(first));
   // The last reference goes on the pool: to end a program that still runs takes time.
   auto close = [held = std::move(session)]() mutable {
     held.reset();

@@ -27,7 +27,8 @@ void FdWaiter::Stop() {
 
 Task<bool> FdWaiter::Ready(asio::posix::stream_descriptor::wait_type what) {
   // A cancellation from before the wait would not end it.
-  if (stopped_ || co_await lifecycle::IsCancelled()) co_return false;
+  const bool cancelled = co_await lifecycle::IsCancelled();
+  if (stopped_ || cancelled) co_return false;
   boost::system::error_code error;
   co_await descriptor_.async_wait(what, asio::redirect_error(asio::use_awaitable, error));
   co_return !error && !stopped_;

@@ -28,7 +28,9 @@ class ProgressRelay : public std::enable_shared_from_this<ProgressRelay> {
   }
 
   Task<Status> Forward(Sink<pb::ImageProgress>& sink) {
-    while (!co_await lifecycle::IsCancelled()) {
+    for (;;) {
+      const bool cancelled = co_await lifecycle::IsCancelled();
+      if (cancelled) break;
       if (waiting_.empty()) {
         co_await changed_.Wait();
         continue;
@@ -96,20 +98,22 @@ Task<Status> PullImage(const Context& context, const pb::PullImageRequest& reque
                        Sink<pb::ImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (request.reference().empty()) co_return BadField("reference", "is missing");
-  co_return co_await Fetch(context, sink, [&](image::Progress progress) {
+  auto fetch = [&](image::Progress progress) {
     return context.node.PullImage(request.request_id(), request.reference(), request.insecure(),
                                   std::move(progress));
-  });
+  };
+  co_return co_await Fetch(context, sink, std::move(fetch));
 }
 
 Task<Status> ImportImage(const Context& context, const pb::ImportImageRequest& request,
                          Sink<pb::ImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (request.source().empty()) co_return BadField("source", "is missing");
-  co_return co_await Fetch(context, sink, [&](image::Progress progress) {
+  auto fetch = [&](image::Progress progress) {
     return context.node.ImportImage(request.request_id(), request.source(), request.reference(),
                                     std::move(progress));
-  });
+  };
+  co_return co_await Fetch(context, sink, std::move(fetch));
 }
 
 Task<StatusOr<pb::Image>> GetImage(const Context& context, const pb::GetImageRequest& request) {
@@ -122,8 +126,9 @@ Task<StatusOr<pb::ListImagesResponse>> ListImages(const Context& context,
                                                   const pb::ListImagesRequest& request) {
   const std::vector<Image> images = context.node.ListImages();
   CO_ASSIGN_OR_RETURN(const Page<Image> page,
-                      CutPage("images", images, [](const Image& image) { return image.digest; },
-                              request.page_size(), request.page_token()));
+                      CutPage(
+                          "images", images, [](const Image& image) { return image.digest; },
+                          request.page_size(), request.page_token()));
   pb::ListImagesResponse response;
   for (const Image* image : page.entries) *response.add_images() = Show(context, *image);
   response.set_next_page_token(page.next_token);

@@ -46,7 +46,8 @@ class LogPump {
     bool complete = !options_.follow;
     while (status.ok() && !complete) {
       co_await AwaitChange();
-      if (co_await lifecycle::IsCancelled()) co_return CallerGone();
+      const bool cancelled = co_await lifecycle::IsCancelled();
+      if (cancelled) co_return CallerGone();
       // What is read from here on is all there is if nothing runs any more.
       complete = Over();
       status = co_await PumpUntilEmpty();
@@ -60,7 +61,8 @@ class LogPump {
     if (changed_) {
       co_await changed_->Readable();
     } else {
-      co_await beside_.WaitUntil([this] { return Over(); });
+      auto done = [this] { return Over(); };
+      co_await beside_.WaitUntil(std::move(done));
     }
   }
 
@@ -90,9 +92,11 @@ class LogPump {
   // nothing once, hence two questions.
   Task<StatusOr<std::vector<drivers::LogRecord>>> ReadMore() {
     for (int attempt = 0; attempt < 2; ++attempt) {
-      if (co_await lifecycle::IsCancelled()) co_return CallerGone();
+      const bool cancelled = co_await lifecycle::IsCancelled();
+      if (cancelled) co_return CallerGone();
       // The reader is shared with the pool, so that it outlives a read there.
-      auto records = co_await context_.pool.Run([reader = reader_] { return reader->Read(); });
+      auto work = [reader = reader_] { return reader->Read(); };
+      auto records = co_await context_.pool.Run(std::move(work));
       if (!records.ok() || !records->empty()) co_return records;
     }
     co_return std::vector<drivers::LogRecord>();

@@ -31,8 +31,8 @@ std::string Quote(std::string_view text) {
 StatusOr<std::string> StripCollection(std::string_view field, std::string_view collection,
                                       std::string_view example, std::string_view name) {
   if (!name.starts_with(collection) || name.size() == collection.size()) {
-    return BadField(field, StrCat("is ", Quote(name), " but has to look like '", collection,
-                                  example, "'"));
+    return BadField(
+        field, StrCat("is ", Quote(name), " but has to look like '", collection, example, "'"));
   }
   return std::string(name.substr(collection.size()));
 }
@@ -90,9 +90,8 @@ StatusOr<std::chrono::milliseconds> ParseDuration(std::string_view field,
   // Looked at before the sum: seconds may be anything.
   const bool sane = duration.seconds() >= 0 && duration.seconds() <= max_seconds &&
                     duration.nanos() >= 0 && duration.nanos() < kNanosPerSecond;
-  const auto value = std::chrono::milliseconds(sane ? duration.seconds() * 1000 +
-                                                          duration.nanos() / kNanosPerMilli
-                                                    : -1);
+  const auto value = std::chrono::milliseconds(
+      sane ? duration.seconds() * 1000 + duration.nanos() / kNanosPerMilli : -1);
   if (sane && value <= max) return value;
   return BadField(field, StrCat("does not lie between 0 s and ", max_seconds, " s"));
 }

@@ -75,13 +75,6 @@ class WritingReactor : public Reactor, public Sink<Response> {
                  [self](const Status& status) { self->Finish(Report(self->context_, status)); });
   }
 
-  Task<bool> Write(Response message) override {
-    if (!co_await gate_.Enter()) co_return false;
-    outgoing_ = std::move(message);
-    this->StartWrite(&outgoing_);
-    co_return true;
-  }
-
   void OnWriteDone(bool ok) override {
     asio::post(context_.strand, [self = self_, ok] { self->gate_.Written(ok); });
   }
@@ -97,6 +90,12 @@ class WritingReactor : public Reactor, public Sink<Response> {
   const Context& context_;
 
  private:
+  WriteGate& gate() override { return gate_; }
+  void Send(Response message) override {
+    outgoing_ = std::move(message);
+    this->StartWrite(&outgoing_);
+  }
+
   // gRPC wants the last write out before the end.
   Task<Status> RunBody(std::function<Task<Status>()> body) {
     Status status = co_await body();
@@ -135,13 +134,6 @@ class BidiReactor final
   explicit BidiReactor(const Context& context)
       : Base(context, WhenCallerLeaves::kCancel), reads_(context.strand) {}
 
-  Task<std::optional<Request>> Read() override {
-    if (reads_.MustStart()) this->StartRead(&incoming_);
-    if (!co_await reads_.Wait()) co_return std::nullopt;
-    co_return std::optional<Request>(std::move(incoming_));
-  }
-  void StopReading() override { reads_.Close(); }
-
   void OnReadDone(bool ok) override {
     asio::post(this->context_.strand, [this, self = this->self(), ok] { reads_.Arrived(ok); });
   }
@@ -153,15 +145,20 @@ class BidiReactor final
   }
 
  private:
+  ReadGate& reads() override { return reads_; }
+  void Receive() override { this->StartRead(&incoming_); }
+  Request& incoming() override { return incoming_; }
+
   ReadGate reads_;
   Request incoming_;
 };
 
 // `body` is a coroutine (const Context&, Source<Request>&, Sink<Response>&) -> Status.
 template <typename Request, typename Response>
-grpc::ServerBidiReactor<Request, Response>* TwoWayStream(
-    const Context& context, Task<Status> (*body)(const Context&, Source<Request>&,
-                                                 Sink<Response>&)) {
+grpc::ServerBidiReactor<Request, Response>* TwoWayStream(const Context& context,
+                                                         Task<Status> (*body)(const Context&,
+                                                                              Source<Request>&,
+                                                                              Sink<Response>&)) {
   auto reactor = std::make_shared<BidiReactor<Request, Response>>(context);
   reactor->Start(reactor, [&context, body, stream = reactor.get()] {
     return body(context, *stream, *stream);

@@ -114,8 +114,12 @@ Task<Status> WatchSandboxes(const Context& context, const pb::WatchSandboxesRequ
   if (resume < 0) co_return BadField("resume_revision", "is less than 0");
   CO_RETURN_IF_ERROR(CheckKnownRevision(context, resume));
   SandboxWatch watch(context, sink, std::move(tenant), resume);
-  const Status begun =
-      resume == 0 ? co_await watch.SendAll() : co_await watch.SendChanged(resume);
+  Status begun;
+  if (resume == 0) {
+    begun = co_await watch.SendAll();
+  } else {
+    begun = co_await watch.SendChanged(resume);
+  }
   if (!begun.ok()) co_return begun;
   co_return co_await watch.Follow();
 }

@@ -70,7 +70,8 @@ class GrpcServer final : public Server {
     builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
     builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
     for (const auto& service : services_) builder.RegisterService(service.get());
-    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+        interceptors;
     interceptors.push_back(ExplainMalformedRequests());
     builder.experimental().SetInterceptorCreators(std::move(interceptors));
   }

@@ -4,6 +4,7 @@
 
 #include "agent/base/status.h"
 #include "agent/lifecycle/async.h"
+#include "agent/rpc/gates.h"
 
 namespace claw::rpc {
 
@@ -19,8 +20,17 @@ class Sink {
  public:
   virtual ~Sink() = default;
   // Waits until the message before it is out, so that a slow reader holds its writer up. False: the
-  // reader is gone.
-  virtual Task<bool> Write(Message message) = 0;
+  // reader is gone. (Not virtual itself: GCC 12 loses the parameters of a coroutine that is called
+  // through a base that is not the first.)
+  Task<bool> Write(Message message) {
+    const bool open = co_await gate().Enter();
+    if (open) Send(std::move(message));
+    co_return open;
+  }
+
+ private:
+  virtual WriteGate& gate() = 0;
+  virtual void Send(Message message) = 0;
 };
 
 template <typename Message>
@@ -28,9 +38,20 @@ class Source {
  public:
   virtual ~Source() = default;
   // One caller at a time. Nothing: the other end has said all, or is gone, or StopReading was
-  // called.
-  virtual Task<std::optional<Message>> Read() = 0;
-  virtual void StopReading() = 0;
+  // called. (Not virtual, as Sink::Write.)
+  Task<std::optional<Message>> Read() {
+    if (reads().MustStart()) Receive();
+    const bool arrived = co_await reads().Wait();
+    std::optional<Message> message;
+    if (arrived) message.emplace(std::move(incoming()));
+    co_return message;
+  }
+  void StopReading() { reads().Close(); }
+
+ private:
+  virtual ReadGate& reads() = 0;
+  virtual void Receive() = 0;  // starts to read into incoming()
+  virtual Message& incoming() = 0;
 };
 
 }  // namespace claw::rpc

@@ -17,7 +17,8 @@ using lifecycle::Task;
 // that they may refer to what it owns. On the strand only.
 class TaskGroup {
  public:
-  explicit TaskGroup(const asio::any_io_executor& strand) : state_(std::make_shared<State>(strand)) {}
+  explicit TaskGroup(const asio::any_io_executor& strand)
+      : state_(std::make_shared<State>(strand)) {}
 
   struct Child {
     bool ended = false;

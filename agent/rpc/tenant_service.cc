@@ -34,10 +34,10 @@ Task<StatusOr<pb::Tenant>> GetTenant(const Context& context, const pb::GetTenant
 Task<StatusOr<pb::ListTenantsResponse>> ListTenants(const Context& context,
                                                     const pb::ListTenantsRequest& request) {
   const std::vector<Tenant> tenants = context.node.ListTenants();
-  CO_ASSIGN_OR_RETURN(
-      const Page<Tenant> page,
-      CutPage("tenants", tenants, [](const Tenant& tenant) { return tenant.name; },
-              request.page_size(), request.page_token()));
+  CO_ASSIGN_OR_RETURN(const Page<Tenant> page,
+                      CutPage(
+                          "tenants", tenants, [](const Tenant& tenant) { return tenant.name; },
+                          request.page_size(), request.page_token()));
   pb::ListTenantsResponse response;
   for (const Tenant* tenant : page.entries) *response.add_tenants() = Show(context, *tenant);
   response.set_next_page_token(page.next_token);

@@ -196,8 +196,8 @@ std::string CheckInclude(std::string_view path, const std::string& layer, std::s
 // Comments that were code once.
 bool LooksLikeCode(std::string_view line) {
   static const std::regex kCode(
-      R"(^\s*//\s*(#include\b|(return|if|for|while|else|auto|const|static|std::)\b.*[;{]$|)"
-      R"([\w:.>\-\[\]]+\(.*\);$|[\w.>\-]+ [+*/|&-]?= [^ ]+;$|\}$))");
+      R"(^\s*//\s*(#include\b|(return|auto|const|static|using|std::\w+)\b.*;$|)"
+      R"((if|for|while|switch) \(.*[;{]$|[\w:.>\-\[\]]+\(.*\);$|[\w.>\-]+ [+*/|&-]?= [^ ]+;$|\}$))");
   return std::regex_search(line.begin(), line.end(), kCode);
 }
 

@@ -115,7 +115,8 @@ TEST_CASE("config: mistakes are named with their line") {
       {"[events]\nkeep = \"many\"", "events.keep has to be a whole number"},
       {"[node\nid = 1", "clawlet.toml:1: "},
       {"[node]\nid = \"a\"\nid = \"b\"", "clawlet.toml:3: "},
-      {"[drivers.runc]\nenabled = false\n[drivers.gvisor]\nenabled = false", "both drivers are off"},
+      {"[drivers.runc]\nenabled = false\n[drivers.gvisor]\nenabled = false",
+       "both drivers are off"},
   };
   for (const Case& test : cases) {
     INFO(test.text);

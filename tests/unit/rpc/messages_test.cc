@@ -168,8 +168,8 @@ TEST_CASE("pages: foreign tokens are refused") {
   const std::string token = MakePageToken("tenants", "acme");
   CHECK(*ParsePageToken("tenants", token) == "acme");
   CHECK(ConstraintOf(ParsePageToken("images", token).status()) == "page_token");
-  for (const std::string& bad : {token + "A", token.substr(1), std::string("!!"), std::string("AAAA"),
-                                 std::string(5000, 'A')}) {
+  for (const std::string& bad : {token + "A", token.substr(1), std::string("!!"),
+                                 std::string("AAAA"), std::string(5000, 'A')}) {
     CHECK(!ParsePageToken("tenants", bad).ok());
   }
   std::string changed = token;

@@ -35,8 +35,8 @@ class ServiceFixture : public NodeFixture {
   ServiceFixture()
       : socket_(dir().path() / "api.sock"),
         server_(*rpc::Server::Start(socket_, context())),
-        channel_(grpc::CreateChannel("unix:" + socket_.string(),
-                                     grpc::InsecureChannelCredentials())),
+        channel_(
+            grpc::CreateChannel("unix:" + socket_.string(), grpc::InsecureChannelCredentials())),
         nodes(pb::NodeService::NewStub(channel_)),
         tenants(pb::TenantService::NewStub(channel_)),
         images(pb::ImageService::NewStub(channel_)),

@@ -25,12 +25,10 @@ grpc::Status CallRaw(ServiceFixture& fixture, const char* method, const std::str
   const grpc::ByteBuffer in(&slice, 1);
   grpc::ByteBuffer out;
   Call call;
-  const grpc::Status status =
-      grpc::internal::BlockingUnaryCall<grpc::ByteBuffer, grpc::ByteBuffer, grpc::ByteBuffer,
-                                        grpc::ByteBuffer>(
-          fixture.channel().get(),
-          grpc::internal::RpcMethod(method, grpc::internal::RpcMethod::NORMAL_RPC), &call, in,
-          &out);
+  const grpc::Status status = grpc::internal::BlockingUnaryCall<grpc::ByteBuffer, grpc::ByteBuffer,
+                                                                grpc::ByteBuffer, grpc::ByteBuffer>(
+      fixture.channel().get(),
+      grpc::internal::RpcMethod(method, grpc::internal::RpcMethod::NORMAL_RPC), &call, in, &out);
   std::vector<grpc::Slice> slices;
   if (response != nullptr && status.ok() && out.Dump(&slices).ok()) {
     for (const grpc::Slice& part : slices) {
@@ -108,8 +106,7 @@ TEST_CASE_METHOD(ServiceFixture, "service: requests that cannot be read are the 
     CHECK(status.error_code() == grpc::INVALID_ARGUMENT);
     CHECK(ReasonOf(status) == "MALFORMED_REQUEST");
   }
-  CHECK(CallRaw(*this, "/claw.node.v1.TenantService/Frob", "").error_code() ==
-        grpc::UNIMPLEMENTED);
+  CHECK(CallRaw(*this, "/claw.node.v1.TenantService/Frob", "").error_code() == grpc::UNIMPLEMENTED);
   const std::string large(5 << 20, 'x');
   CHECK(CallRaw(*this, "/claw.node.v1.TenantService/GetTenant", large).error_code() ==
         grpc::RESOURCE_EXHAUSTED);
