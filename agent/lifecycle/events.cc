@@ -57,6 +57,11 @@ Task<Status> Node::Commit(Body body, std::vector<Event> events) {
   co_return Annotate(status, "record it");
 }
 
+Task<Status> Node::Commit(Body body) {
+  std::vector<Event> none;
+  return Commit(std::move(body), std::move(none));
+}
+
 Task<Status> Node::Save(std::shared_ptr<Entry> entry, Sandbox changed, std::string event_type,
                         std::string message) {
   Event event = MakeEvent(std::move(event_type), StrCat("sandboxes/", changed.id),

@@ -117,7 +117,8 @@ Task<void> Node::RemoveWhenRead(std::shared_ptr<Entry> entry) {
     co_await entry->changed.Wait();
   }
   if (draining_ || entry->removed) co_return;
-  (co_await RemoveEntry(entry, {})).IgnoreError();
+  store::RequestRecord nobodys;
+  (co_await RemoveEntry(entry, std::move(nobodys))).IgnoreError();
 }
 
 Task<void> Node::Sleep(std::chrono::milliseconds time) {

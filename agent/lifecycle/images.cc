@@ -168,7 +168,7 @@ Task<Status> Node::DeleteImage(std::string request_id, std::string reference_or_
   }
   if (!request_id.empty()) {
     auto note = [request](store::Transaction& txn) { return txn.PutRequest(request); };
-    CO_RETURN_IF_ERROR(co_await Commit(std::move(note), {}));
+    CO_RETURN_IF_ERROR(co_await Commit(std::move(note)));
     RememberRequest(request);
   }
   co_return absl::OkStatus();

@@ -149,6 +149,7 @@ class Node {
 
   // events.cc: one durable write; on success the events are published, in order.
   Task<Status> Commit(Body body, std::vector<Event> events);
+  Task<Status> Commit(Body body);
   Event MakeEvent(std::string type, std::string subject, std::string tenant, std::string message);
 
   // requests.cc: whether this request was made before. Empty: it is new and its id is reserved

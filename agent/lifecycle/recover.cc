@@ -106,7 +106,7 @@ Task<void> Node::RecoverImages(bool store_was_lost) {
     if (store_was_lost) {
       images_[image.digest] = image;
       auto write = [image](store::Transaction& txn) { return txn.PutImage(image); };
-      (co_await Commit(std::move(write), {})).IgnoreError();
+      (co_await Commit(std::move(write))).IgnoreError();
       co_await Report("image.rebuilt", StrCat("images/", image.digest), "found on disk");
     } else {
       // Pulled by an agent that died before it could record it.
@@ -121,7 +121,7 @@ Task<void> Node::RecoverImages(bool store_was_lost) {
   for (const std::string& digest : missing) {
     images_.erase(digest);
     auto forget = [digest](store::Transaction& txn) { return txn.DeleteImage(digest); };
-    (co_await Commit(std::move(forget), {})).IgnoreError();
+    (co_await Commit(std::move(forget))).IgnoreError();
     co_await Report("image.lost", StrCat("images/", digest), "its files are gone; pull it again");
   }
 }
@@ -199,7 +199,7 @@ Task<Status> Node::Rebuild(drivers::Driver* driver, drivers::Driver::Recovered f
   if (tenants_.count(kept.tenant.name) == 0) {
     tenants_[kept.tenant.name] = kept.tenant;
     auto write = [tenant = kept.tenant](store::Transaction& txn) { return txn.PutTenant(tenant); };
-    (co_await Commit(std::move(write), {})).IgnoreError();
+    (co_await Commit(std::move(write))).IgnoreError();
     co_await Report("tenant.rebuilt", StrCat("tenants/", kept.tenant.name),
                     StrCat("from a sandbox that runs; ", ToString(kept.tenant.trust)));
   }

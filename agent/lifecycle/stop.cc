@@ -21,7 +21,7 @@ Task<StatusOr<Sandbox>> Node::StopSandbox(std::string request_id, std::string na
     const auto request =
         MakeRequest(request_id, "StopSandbox", fingerprint, StrCat("sandboxes/", entry->record.id));
     auto write = [request](store::Transaction& txn) { return txn.PutRequest(request); };
-    CO_RETURN_IF_ERROR(co_await Commit(std::move(write), {}));
+    CO_RETURN_IF_ERROR(co_await Commit(std::move(write)));
     RememberRequest(request);
   }
   co_return entry->record;

@@ -76,7 +76,7 @@ StatusOr<std::string> ReadSync(int fd, std::chrono::milliseconds timeout) {
 
 // runc looks for the program when it creates the container; that it cannot be executed is the caller's mistake.
 Status RuntimeRefused(std::string_view message) {
-  const bool about_program = message.find("exec: \"") != std::string_view::npos;
+  const bool about_program = message.find("exec: ") != std::string_view::npos;
   for (const std::string_view cause : {"executable file not found", "no such file or directory",
                                        "permission denied", "is a directory"}) {
     if (about_program && message.find(cause) != std::string_view::npos) {
