@@ -184,7 +184,8 @@ class StartBench {
     double pss = 0;
     double dirty = 0;
     const std::string marker = agent_->state_dir().string();
-    for (const std::string& entry : ListDirectory("/proc").value()) {
+    const std::vector<std::string> processes = ListDirectory("/proc").value();
+    for (const std::string& entry : processes) {
       int64_t pid = 0;
       if (!ParseInt(entry, &pid)) continue;
       const std::vector<std::string> words = host::CommandLine(static_cast<pid_t>(pid));

@@ -50,7 +50,7 @@ bool AwaitReady(int socket, int pidfd) {
 
 }  // namespace
 
-Agent::Agent(Setup setup) : state_dir_(std::move(setup.state_dir)) {
+Agent::Agent(AgentSetup setup) : state_dir_(std::move(setup.state_dir)) {
   if (state_dir_.empty()) state_dir_ = dir_.path() / "state";
   if (!setup.config.empty()) {
     config_ = dir_.path() / "clawlet.toml";
@@ -143,7 +143,8 @@ std::string Agent::log() const { return ReadFile(dir_.path() / "log").value_or("
 std::vector<std::string> Agent::Leftovers() const {
   std::vector<std::string> found;
   const std::string marker = state_dir_.string();
-  for (const std::string& entry : ListDirectory("/proc").value()) {
+  const std::vector<std::string> processes = ListDirectory("/proc").value();
+  for (const std::string& entry : processes) {
     int64_t pid = 0;
     if (!ParseInt(entry, &pid)) continue;
     const std::string words = Join(host::CommandLine(static_cast<pid_t>(pid)), " ");

@@ -17,14 +17,15 @@ struct CommandResult {
   std::string err;
 };
 
+struct AgentSetup {
+  std::string config{};               // text of a TOML file; empty: none
+  std::filesystem::path state_dir{};  // empty: beside the run folder
+};
+
 // A real clawlet with folders of its own, and clawctl to talk to it.
 class Agent {
  public:
-  struct Setup {
-    std::string config{};               // text of a TOML file; empty: none
-    std::filesystem::path state_dir{};  // empty: beside the run folder
-  };
-  explicit Agent(Setup setup = {});
+  explicit Agent(AgentSetup setup = {});
   // Removes all sandboxes, stops the agent, checks that nothing of it is left on the machine.
   ~Agent();
 
