@@ -73,14 +73,14 @@ TEST_CASE("without runsc nothing untrusted runs, and nothing weaker takes it", "
 
 TEST_CASE("a full state disk refuses starts and loses nothing", "[e2e]") {
   TempDir disk;
-  REQUIRE(::mount("none", disk.path().c_str(), "tmpfs", 0, "size=24m,mode=711") == 0);
+  REQUIRE(::mount("none", disk.path().c_str(), "tmpfs", 0, "size=320m,mode=711") == 0);
   {
     Agent agent({.state_dir = disk.path() / "state"});
     agent.Furnish();
     agent.Must({"run", "-d", "--name", "before", "--tenant", "guest", "--image", "busybox", "--",
                 "sleep", "1000"});
     const std::filesystem::path filler = disk.path() / "filler";
-    Run({.argv = {"dd", "if=/dev/zero", StrCat("of=", filler.string()), "bs=64k"}}).IgnoreError();
+    Run({.argv = {"dd", "if=/dev/zero", StrCat("of=", filler.string()), "bs=1M"}}).IgnoreError();
     const CommandResult refused = agent.Ctl(
         {"run", "-d", "--name", "during", "--tenant", "guest", "--image", "busybox", "--", "true"});
     CHECK(refused.exit_code == 125);

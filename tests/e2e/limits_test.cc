@@ -34,7 +34,7 @@ TEST_CASE("a memory hog is stopped at its limit and its neighbour goes on", "[e2
 }
 
 TEST_CASE("the ledger refuses what does not fit and says what there is", "[e2e]") {
-  Agent agent({.config = "[node]\nmemory_capacity = \"600Mi\"\n"
+  Agent agent({.config = "[node]\nmemory = \"600Mi\"\n"
                          "[reserves]\nsystem = \"0\"\nagent = \"0\"\neviction = \"0\"\n"});
   agent.Furnish();
   agent.Must({"run", "-d", "--name", "first", "--tenant", "guest", "--memory", "256Mi", "--image",
