@@ -42,16 +42,23 @@ Event Node::MakeEvent(std::string type, std::string subject, std::string tenant,
 Task<Status> Node::Commit(Body body, std::vector<Event> events) {
   events_since_trim_ += static_cast<int64_t>(events.size());
   const bool trim = events_since_trim_ >= kTrimEvery;
-  if (trim) events_since_trim_ = 0;
+  std::vector<std::string> forgotten;
+  if (trim) {
+    events_since_trim_ = 0;
+    forgotten = OldestRequests();
+  }
   const int64_t keep = config_.max_events;
-  auto write = [body = std::move(body), events, trim, keep](store::Transaction& txn) -> Status {
+  auto write = [body = std::move(body), events, trim, keep,
+                forgotten](store::Transaction& txn) -> Status {
     if (body) RETURN_IF_ERROR(body(txn));
     for (const Event& event : events) RETURN_IF_ERROR(txn.AppendEvent(event));
+    for (const std::string& id : forgotten) RETURN_IF_ERROR(txn.DeleteRequest(id));
     return trim ? txn.TrimEvents(keep) : absl::OkStatus();
   };
   const Status status = co_await WriteDurably(deps_.store, std::move(write));
   store_problem_ = status.ok() ? "" : ToLogString(status);
   if (status.ok()) {
+    for (const std::string& id : forgotten) requests_.erase(id);
     for (const Event& event : events) bus_.Publish(event);
   }
   co_return Annotate(status, "record it");

@@ -161,6 +161,8 @@ class Node {
   store::RequestRecord MakeRequest(const std::string& request_id, std::string method,
                                    std::string fingerprint, std::string subject) const;
   void RememberRequest(const store::RequestRecord& record);
+  // Those beyond the newest config_.max_request_records, which are to be forgotten.
+  std::vector<std::string> OldestRequests() const;
 
   // images.cc
   Task<StatusOr<Image>> AddImage(std::string request_id, std::string method,

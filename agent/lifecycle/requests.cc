@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
@@ -53,6 +55,19 @@ store::RequestRecord Node::MakeRequest(const std::string& request_id, std::strin
   record.subject = std::move(subject);
   record.created_at = deps_.clock.Now();
   return record;
+}
+
+std::vector<std::string> Node::OldestRequests() const {
+  std::vector<std::pair<Time, std::string>> finished;
+  for (const auto& [id, request] : requests_) {
+    if (requests_under_way_.count(id) == 0) finished.emplace_back(request.created_at, id);
+  }
+  const auto keep = static_cast<size_t>(config_.max_request_records);
+  std::vector<std::string> oldest;
+  if (finished.size() <= keep) return oldest;
+  std::sort(finished.begin(), finished.end());
+  for (size_t i = 0; i + keep < finished.size(); ++i) oldest.push_back(finished[i].second);
+  return oldest;
 }
 
 void Node::RememberRequest(const store::RequestRecord& record) {

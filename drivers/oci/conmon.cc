@@ -74,7 +74,8 @@ StatusOr<std::string> ReadSync(int fd, std::chrono::milliseconds timeout) {
   return text;
 }
 
-// runc looks for the program when it creates the container; that it cannot be executed is the caller's mistake.
+// runc looks for the program when it creates the container; that it cannot be executed is the
+// caller's mistake.
 Status RuntimeRefused(std::string_view message) {
   const bool about_program = message.find("exec: ") != std::string_view::npos;
   for (const std::string_view cause : {"executable file not found", "no such file or directory",

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "tests/e2e/agent.h"
 
@@ -69,6 +70,33 @@ TEST_CASE("without runsc nothing untrusted runs, and nothing weaker takes it", "
   CHECK(Mentions(refused, "gvisor"));
   CHECK(agent.Ctl({"inspect", "x"}).exit_code == 3);
   CHECK(agent.Must({"status"}).find("runsc") != std::string::npos);
+}
+
+TEST_CASE("a runtime that was swapped behind the agent's back is found out", "[e2e]") {
+  TempDir bin;
+  const std::filesystem::path runsc = bin.path() / "runsc";
+  std::filesystem::copy_file("/usr/bin/runsc", runsc);
+  Agent agent({.config = StrCat("[drivers.gvisor]\npath = \"", runsc.string(), "\"\n")});
+  agent.Furnish();
+  const std::vector<std::string> start = {"run",     "--name",  "x",  "--tenant", "guest",
+                                          "--image", "busybox", "--", "echo",     "ran"};
+  CHECK(agent.Must(start) == "ran");
+  agent.Must({"rm", "x"});
+  // A container runtime in gVisor's place, which takes gVisor's flags and ignores them.
+  std::filesystem::remove(runsc);
+  REQUIRE(WriteFileAtomic(runsc,
+                          "#!/bin/bash\nargs=()\nfor a in \"$@\"; do case \"$a\" in "
+                          "--platform=*|--network=*) ;; *) args+=(\"$a\") ;; esac; done\n"
+                          "exec runc \"${args[@]}\"\n",
+                          0755)
+              .ok());
+  const CommandResult refused = agent.Ctl(start);
+  CHECK(refused.exit_code == 125);
+  CHECK(refused.out.empty());
+  CHECK(Mentions(refused, "PROOF_FAILED"));
+  CHECK(agent.Ctl({"inspect", "x"}).exit_code == 3);
+  CHECK(agent.Must({"events"}).find("not what was promised") != std::string::npos);
+  CHECK(agent.Leftovers().empty());
 }
 
 TEST_CASE("a full state disk refuses starts and loses nothing", "[e2e]") {

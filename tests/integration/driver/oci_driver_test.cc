@@ -19,5 +19,45 @@ TEST_CASE("gVisor keeps the driver contract", "[gvisor]") {
   CheckDriverContract([] { return std::make_unique<OciFixture>("gvisor"); });
 }
 
+// The same pid and start time, but another boot: what runs under that pid is a stranger.
+void CheckReboot(const std::string& kind) {
+  OciFixture before(kind);
+  const auto created = before.driver().Create(before.Shell("exec sleep 1000"));
+  REQUIRE(created.ok());
+  REQUIRE(before.driver().Start(created->handle).ok());
+  REQUIRE(before.driver().Inspect(created->handle)->presence == drivers::Presence::kRunning);
+  const auto after = before.Reboot();
+  const auto seen = after->driver().Inspect(created->handle);
+  REQUIRE(seen.ok());
+  CHECK(seen->presence == drivers::Presence::kGone);
+  CHECK(after->driver().Kill(created->handle, SIGTERM).ok());
+  CHECK(before.driver().Inspect(created->handle)->presence == drivers::Presence::kRunning);
+  const std::string id = before.driver().List()->front();
+  CHECK(before.driver().Destroy(id).ok());
+  CHECK(before.driver().Purge(id).ok());
+}
+
+TEST_CASE("nothing of another boot is adopted", "[runc][gvisor]") {
+  CheckReboot("runc");
+  CheckReboot("gvisor");
+}
+
+TEST_CASE("after Destroy no cgroup of the sandbox is left in any hierarchy", "[runc][gvisor]") {
+  for (const char* kind : {"runc", "gvisor"}) {
+    INFO(kind);
+    OciFixture fixture(kind);
+    const auto spec = fixture.Shell("exec sleep 1000");
+    const auto created = fixture.driver().Create(spec);
+    REQUIRE(created.ok());
+    REQUIRE(fixture.driver().Start(created->handle).ok());
+    const std::string path = StrCat(fixture.cgroup_parent(), "/", kind);
+    CHECK(fixture.cgroups().Children(path) == std::vector<std::string>{spec.id});
+    CHECK_FALSE(fixture.cgroups().Processes(StrCat(path, "/", spec.id)).empty());
+    CHECK(fixture.driver().Destroy(spec.id).ok());
+    CHECK(fixture.cgroups().Children(path).empty());
+    CHECK(fixture.driver().Purge(spec.id).ok());
+  }
+}
+
 }  // namespace
 }  // namespace claw::test

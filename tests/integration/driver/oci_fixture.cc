@@ -8,13 +8,14 @@
 
 namespace claw::test {
 
-OciFixture::OciFixture(std::string kind, std::shared_ptr<TempDir> dir)
+OciFixture::OciFixture(std::string kind, std::shared_ptr<TempDir> dir, const std::string& boot_id)
     : kind_(std::move(kind)), dir_(std::move(dir)) {
   if (!dir_) {
     dir_ = std::make_shared<TempDir>();
     MakeBusyboxRoot(dir_->path() / "image");
   }
   host_ = host::ReadHostInfo().value();
+  if (!boot_id.empty()) host_.boot_id = boot_id;
   cgroups_ = host::Cgroups::Detect().value();
   drivers::OciOptions options;
   options.state_dir = dir_->path() / "state";
@@ -47,6 +48,10 @@ std::string OciFixture::cgroup_parent() const {
 
 std::unique_ptr<DriverFixture> OciFixture::Reopen() {
   return std::make_unique<OciFixture>(kind_, dir_);
+}
+
+std::unique_ptr<OciFixture> OciFixture::Reboot() {
+  return std::make_unique<OciFixture>(kind_, dir_, "another-boot");
 }
 
 drivers::LaunchSpec OciFixture::Shell(const std::string& script) {

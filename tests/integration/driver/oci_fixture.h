@@ -13,11 +13,14 @@ namespace claw::test {
 // A real driver on folders and cgroups of its own.
 class OciFixture final : public DriverFixture {
  public:
-  explicit OciFixture(std::string kind, std::shared_ptr<TempDir> dir = nullptr);
+  explicit OciFixture(std::string kind, std::shared_ptr<TempDir> dir = nullptr,
+                      const std::string& boot_id = "");
   ~OciFixture() override;
 
   drivers::Driver& driver() override { return *driver_; }
   std::unique_ptr<DriverFixture> Reopen() override;
+  // As after a reboot: the same folders, another boot id.
+  std::unique_ptr<OciFixture> Reboot();
   drivers::LaunchSpec Shell(const std::string& script) override;
   bool real() const override { return true; }
 
