@@ -1,7 +1,7 @@
 #pragma once
 
 // The contract between the agent and what runs sandboxes. One suite
-// (tests/integration/driver_contract.h) checks it against every driver.
+// (tests/integration/driver/contract.h) checks it against every driver.
 //
 // Threads: every call may block and is made from a pool thread. Calls about one sandbox never
 // overlap, save Stats, OpenLog, OpenInput, ResizeTerminal and Exec, which may come at any time

@@ -19,6 +19,9 @@ Memory Charge(int64_t workload_bytes, int64_t overhead_bytes) {
 }
 
 Status Admit(int64_t allocatable_bytes, int64_t charged_bytes, const Memory& memory) {
+  if (memory.cgroup_max_bytes <= 0) {
+    return Internal("a charge of ", memory.cgroup_max_bytes, " bytes cannot be right");
+  }
   const int64_t available = std::max<int64_t>(0, SaturatingSub(allocatable_bytes, charged_bytes));
   if (memory.cgroup_max_bytes <= available) return absl::OkStatus();
   ErrorDetail detail{.reason = "MEMORY_EXHAUSTED",

@@ -4,6 +4,7 @@ namespace claw::lifecycle {
 
 EventSubscription::EventSubscription(EventBus& bus, const asio::any_io_executor& executor)
     : bus_(&bus), arrived_(executor) {
+  closed_ = bus.closed_;
   bus.listeners_.insert(this);
 }
 
@@ -41,6 +42,7 @@ void EventBus::Publish(const Event& event) {
 }
 
 void EventBus::Close() {
+  closed_ = true;
   for (EventSubscription* listener : listeners_) {
     listener->closed_ = true;
     listener->bus_ = nullptr;

@@ -41,12 +41,13 @@ class EventBus {
  public:
   ~EventBus();
   void Publish(const Event& event);
-  // Wakes all listeners for the last time.
+  // Wakes all listeners for the last time; whoever comes later is told at once.
   void Close();
 
  private:
   friend class EventSubscription;
   std::set<EventSubscription*> listeners_;
+  bool closed_ = false;
 };
 
 }  // namespace claw::lifecycle

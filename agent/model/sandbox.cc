@@ -118,7 +118,8 @@ Status ValidateProgram(const SandboxSpec& spec) {
   for (const std::string& entry : spec.env) {
     const size_t equals = entry.find('=');
     if (equals == std::string::npos || equals == 0) {
-      return Bad("env", StrCat("has the entry '", entry, "', which is not NAME=value"));
+      // Not quoted: it may be a secret.
+      return Bad("env", "has an entry that is not NAME=value");
     }
   }
   if (!spec.working_directory.empty()) {

@@ -50,7 +50,7 @@ StatusOr<InsideReport> ParseInsideReport(std::string_view line, std::string_view
   report.kernel_log = fields["klog"];
   int64_t exec_error = 0;
   if (report.release.empty() || !ParseInt(fields["memory"], &report.memory_bytes) ||
-      !ParseInt(fields["exec"], &exec_error)) {
+      !ParseInt(fields["exec"], &exec_error) || exec_error < 0 || exec_error > 4095) {
     return DataLoss("the starter's report lacks a field");
   }
   report.exec_error = static_cast<int>(exec_error);

@@ -30,12 +30,12 @@ class K8sLogReader final : public LogReader {
 
   StatusOr<std::vector<LogRecord>> Read() override {
     DrainInotify();
-    std::string buffer(kReadBytes, '\0');
-    const ssize_t got = ::pread(file_.get(), buffer.data(), buffer.size(), offset_);
-    if (got < 0) return ErrnoError(errno, "read the log");
-    if (got == 0) RETURN_IF_ERROR(FollowReplacement());
-    offset_ += got;
-    pending_.append(buffer.data(), static_cast<size_t>(got));
+    ASSIGN_OR_RETURN(const bool grew, ReadMore());
+    if (!grew) {
+      // At the end of a file that has been replaced its successor is read at once.
+      RETURN_IF_ERROR(FollowReplacement());
+      RETURN_IF_ERROR(ReadMore().status());
+    }
     std::vector<LogRecord> records;
     size_t begin = 0;
     for (size_t end = 0; (end = pending_.find('\n', begin)) != std::string::npos; begin = end + 1) {
@@ -56,6 +56,16 @@ class K8sLogReader final : public LogReader {
     LogRecord record = ParseK8sLogLine(line);
     if (!hidden_prefix_.empty() && record.data.starts_with(hidden_prefix_)) return;
     records.push_back(std::move(record));
+  }
+
+  // Whether there was more to append to pending_.
+  StatusOr<bool> ReadMore() {
+    std::string buffer(kReadBytes, '\0');
+    const ssize_t got = ::pread(file_.get(), buffer.data(), buffer.size(), offset_);
+    if (got < 0) return ErrnoError(errno, "read the log");
+    offset_ += got;
+    pending_.append(buffer.data(), static_cast<size_t>(got));
+    return got > 0;
   }
 
   void DrainInotify() const {

@@ -384,12 +384,11 @@ TEST_CASE_METHOD(ServiceFixture, "watch events: only new ones, only of one subje
 
 TEST_CASE_METHOD(ServiceFixture, "watches end when the node drains") {
   Call call;
-  const auto stream = events->WatchEvents(&call, {});
-  pb::Event event;
-  REQUIRE(stream->Read(&event));
+  const auto stream = sandboxes->WatchSandboxes(&call, {});
+  CHECK(UntilSynced(*stream).size() == 1);
   Run(node().Drain());
-  while (stream->Read(&event)) {
-  }
+  pb::SandboxChange change;
+  CHECK(!stream->Read(&change));
   CHECK(stream->Finish().error_code() == grpc::UNAVAILABLE);
 }
 
