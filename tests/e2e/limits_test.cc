@@ -21,7 +21,8 @@ TEST_CASE("a memory hog is stopped at its limit and its neighbour goes on", "[e2
     CHECK(agent.Field("hog", "/exit/reason") == "END_REASON_OOM_KILLED");
     const int64_t peak = std::stoll(agent.Field("hog", "/exit/memory_peak_bytes"));
     const int64_t limit = std::stoll(agent.Field("hog", "/resources/memory/cgroup_max_bytes"));
-    CHECK(peak <= limit);
+    // The kernel lets through what must not fail, some pages at the most.
+    CHECK(peak <= limit + 64 * kKiB);
     CHECK(peak > limit - 8 * kMiB);
     CHECK(agent.Must({"events"}).find("sandbox.oom_killed") != std::string::npos);
 
