@@ -14,11 +14,11 @@ namespace {
 using Response = pb::AttachResponse;
 
 constexpr size_t kReadBytes = 32 << 10;
-// What is still read once the program has ended: more than pipes hold. Programs that it left behind
-// may write for ever.
-constexpr size_t kMaxBytesAfterEnd = 1 << 20;
-// How long the outputs may stay open after the program's end: others may have inherited them.
-constexpr auto kCloseGrace = std::chrono::milliseconds(200);
+// Programs that the one which has ended left behind may hold its outputs open, and write for ever.
+// So what comes after its end is read until the outputs are closed, or quiet for so long, or so
+// much: more than pipes hold.
+constexpr size_t kMaxBytesAfterEnd = 4 << 20;
+constexpr auto kQuiet = std::chrono::milliseconds(200);
 
 class ExecInput final : public ProgramInput {
  public:
@@ -71,7 +71,7 @@ class ExecOutput {
     const bool ended = co_await exit_->Readable();
     ended_ = true;
     if (ended) {
-      group.Spawn([this] { return StopWaitingSoon(); });
+      group.Spawn([this] { return StopWaitingWhenQuiet(); });
     } else {
       StopWaiting();
     }
@@ -102,10 +102,15 @@ class ExecOutput {
     }
   }
 
-  Task<Status> StopWaitingSoon() {
-    asio::steady_timer timer(context_.strand, kCloseGrace);
-    boost::system::error_code ignored;
-    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  Task<Status> StopWaitingWhenQuiet() {
+    int64_t seen = -1;
+    while (seen != reads_ || sending_ > 0) {
+      seen = reads_;
+      asio::steady_timer timer(context_.strand, kQuiet);
+      boost::system::error_code error;
+      co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
+      if (error) break;  // the pumps have ended
+    }
     StopWaiting();
     co_return absl::OkStatus();
   }
@@ -132,7 +137,11 @@ class ExecOutput {
       if (got < 0) co_return ErrnoError(errno, "read what the program writes");
       const auto size = static_cast<size_t>(got);
       if (ended_) after_end += size;
-      const bool taken = co_await Send(stream, std::string(buffer.data(), size));
+      ++reads_;
+      ++sending_;
+      std::string data(buffer.data(), size);
+      const bool taken = co_await Send(stream, std::move(data));
+      --sending_;
       if (!taken) co_return CallerGone();
     }
     co_return absl::OkStatus();
@@ -153,6 +162,8 @@ class ExecOutput {
   std::optional<FdWaiter> exit_;
   std::optional<FdWaiter> out_;
   std::optional<FdWaiter> err_;
+  int64_t reads_ = 0;
+  int sending_ = 0;  // pumps that wait for the caller
   bool ended_ = false;
   bool drained_is_over_ = false;  // nothing to read means that all has been read
 };
