@@ -33,6 +33,6 @@ claw_test(oci_test LABEL unit
   LINK claw_gvisor)
 
 claw_test(tidy_test LABEL unit
-  SOURCES tidy/rules.cc tidy/rules_test.cc tidy/tidy_test.cc tidy/tree.cc
+  SOURCES tidy/coroutines.cc tidy/coroutines_test.cc tidy/rules.cc tidy/rules_test.cc tidy/tidy_test.cc tidy/tree.cc
   LINK claw_base)
 target_compile_definitions(tidy_test PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")

@@ -190,7 +190,9 @@ Task<StatusOr<Node::Garbage>> Node::CollectImages(std::string request_id, bool a
   for (const Image& image : unused) {
     // Somebody may have begun to use it while the one before was removed.
     if (!validate_only && CountImageUsers(image.digest) > 0) continue;
-    if (!validate_only) CO_RETURN_IF_ERROR(co_await DropImage(image));
+    if (!validate_only) {
+      CO_RETURN_IF_ERROR(co_await DropImage(image));
+    }
     garbage.digests.push_back(image.digest);
     garbage.freed_bytes = SaturatingAdd(garbage.freed_bytes, image.size_bytes);
   }

@@ -3,6 +3,7 @@
 
 #include "agent/base/strings.h"
 #include "agent/base/subprocess.h"
+#include "tests/tidy/coroutines.h"
 #include "tests/tidy/tree.h"
 
 namespace claw::tidy {
@@ -28,6 +29,12 @@ TEST_CASE("the tree: includes") {
 
 TEST_CASE("the tree: text") {
   for (const File& file : Tree()) Report(CheckText(file));
+}
+
+TEST_CASE("the tree: coroutines") {
+  for (const File& file : Tree()) {
+    if (file.path.starts_with("agent/")) Report(CheckCoroutines(file));
+  }
 }
 
 TEST_CASE("the tree: what stands at the top") {
