@@ -17,7 +17,12 @@ claw_test(model_test LABEL unit
   SOURCES unit/model/json_test.cc unit/model/sandbox_test.cc
   LINK claw_model ${RAPIDCHECK_LIBRARY})
 
-claw_test(policy_test LABEL unit SOURCES unit/policy/isolation_test.cc LINK claw_policy)
+claw_test(policy_test LABEL unit
+  SOURCES unit/policy/isolation_property_test.cc unit/policy/isolation_test.cc
+          unit/policy/quota_test.cc
+  LINK claw_policy ${RAPIDCHECK_LIBRARY})
+# I1 is worth more than the library's hundred tries.
+set_tests_properties(policy_test PROPERTIES ENVIRONMENT RC_PARAMS=max_success=5000)
 
 claw_test(budget_test LABEL unit
   SOURCES unit/budget/ledger_test.cc

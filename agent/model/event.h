@@ -15,6 +15,7 @@ struct Event {
   std::string subject{};  // resource name: "sandboxes/…", "tenants/…", "images/…", "node"
   std::string tenant{};   // name, or empty
   std::string message{};  // one sentence for a person
+  std::string actor{};    // who caused it; "agent" for the agent itself, empty in old records
 
   bool operator==(const Event&) const = default;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,9 +23,11 @@ struct Image {
   int64_t uid = 0;
   int64_t gid = 0;
   std::vector<int64_t> additional_gids{};
-  int64_t dropped_device_nodes = 0;  // left out while unpacking
-  int64_t cleared_setuid_bits = 0;   // setuid and setgid bits taken off while unpacking
-  Time created_at{};                 // when it came to this node
+  int64_t dropped_device_nodes = 0;             // left out while unpacking
+  int64_t cleared_setuid_bits = 0;              // setuid and setgid bits taken off while unpacking
+  std::map<std::string, std::string> labels{};  // of the image's config
+  std::vector<std::string> signers{};  // of the node's config, whose signature was verified
+  Time created_at{};                   // when it came to this node
 
   bool operator==(const Image&) const = default;
 };

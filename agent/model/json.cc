@@ -1,62 +1,15 @@
 #include "agent/model/json.h"
 
-#include <nlohmann/json.hpp>
-#include <type_traits>
-#include <utility>
+#include "agent/model/json_reader.h"
 
 namespace claw {
 namespace {
 
-using Json = nlohmann::json;
-
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-// Reads a value if it is there. The wrong type throws; FromJson below turns that into a Status.
-template <typename T>
-void Get(const Json& json, const char* key, T& into) {
-  if (!json.is_object()) throw std::invalid_argument(StrCat("'", key, "' is not in an object"));
-  const auto it = json.find(key);
-  if (it == json.end()) return;
-  // The library would cut a fraction off and wrap what is too large.
-  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-    const bool fits = it->is_number_unsigned() ? std::in_range<T>(it->template get<uint64_t>())
-                                               : it->is_number_integer() &&
-                                                     std::in_range<T>(it->template get<int64_t>());
-    if (!fits) throw std::invalid_argument(StrCat("'", key, "' is not a number that fits"));
-  }
-  it->get_to(into);
-}
-
-void GetTime(const Json& json, const char* key, Time& into) {
-  int64_t micros = 0;
-  Get(json, key, micros);
-  into = FromMicros(micros);
-}
-
-// An enum by its name, parsed by `parse`.
-template <typename T, typename Parse>
-void GetEnum(const Json& json, const char* key, T& into, Parse parse) {
-  const auto it = json.find(key);
-  if (it == json.end()) return;
-  StatusOr<T> value = parse(it->template get<std::string>());
-  if (!value.ok()) throw std::invalid_argument(std::string(value.status().message()));
-  into = *value;
-}
-
-template <typename T, typename Read>
-StatusOr<T> FromJson(std::string_view what, std::string_view text, Read read) {
-  try {
-    const Json json = Json::parse(text);
-    if (!json.is_object()) return DataLoss(what, " record is not a JSON object");
-    T value;
-    read(json, value);
-    return value;
-  } catch (const std::exception& error) {
-    return DataLoss(what, " record cannot be read: ", error.what());
-  }
-}
+using json::Dump;
+using json::Get;
+using json::GetEnum;
+using json::GetTime;
+using json::Json;
 
 Json MountsToJson(const std::vector<Mount>& mounts) {
   Json array = Json::array();
@@ -69,22 +22,24 @@ Json MountsToJson(const std::vector<Mount>& mounts) {
 }
 
 Json SpecToJson(const SandboxSpec& spec) {
-  return {{"tenant", spec.tenant},
-          {"display_name", spec.display_name},
-          {"image", spec.image},
-          {"command", spec.command},
-          {"args", spec.args},
-          {"env", spec.env},
-          {"working_directory", spec.working_directory},
-          {"mounts", MountsToJson(spec.mounts)},
-          {"workload_bytes", spec.workload_bytes},
-          {"cpu_millis", spec.cpu_millis},
-          {"pids_max", spec.pids_max},
-          {"tty", spec.tty},
-          {"stdin_open", spec.stdin_open},
-          {"read_only_root", spec.read_only_root},
-          {"auto_remove", spec.auto_remove},
-          {"labels", spec.labels}};
+  Json json = {{"tenant", spec.tenant},
+               {"display_name", spec.display_name},
+               {"image", spec.image},
+               {"command", spec.command},
+               {"args", spec.args},
+               {"env", spec.env},
+               {"working_directory", spec.working_directory},
+               {"mounts", MountsToJson(spec.mounts)},
+               {"workload_bytes", spec.workload_bytes},
+               {"cpu_millis", spec.cpu_millis},
+               {"pids_max", spec.pids_max},
+               {"tty", spec.tty},
+               {"stdin_open", spec.stdin_open},
+               {"read_only_root", spec.read_only_root},
+               {"auto_remove", spec.auto_remove},
+               {"labels", spec.labels}};
+  if (spec.isolation) json["isolation"] = ToString(*spec.isolation);
+  return json;
 }
 
 void ReadSpec(const Json& json, SandboxSpec& spec) {
@@ -109,6 +64,35 @@ void ReadSpec(const Json& json, SandboxSpec& spec) {
   Get(json, "read_only_root", spec.read_only_root);
   Get(json, "auto_remove", spec.auto_remove);
   Get(json, "labels", spec.labels);
+  if (json.contains("isolation")) {
+    GetEnum(json, "isolation", spec.isolation.emplace(), ParseIsolationClass);
+  }
+}
+
+Json DecisionToJson(const DecisionRecord& decision) {
+  return {{"isolation", ToString(decision.isolation)},
+          {"rule", decision.rule},
+          {"reason", decision.reason},
+          {"trust", ToString(decision.trust)},
+          {"node_class", ToString(decision.node_class)},
+          {"compat", ToString(decision.compat)},
+          {"signers", decision.signers},
+          {"override_by", decision.override_by},
+          {"override_expires_at", ToMicros(decision.override_expires_at)},
+          {"decided_at", ToMicros(decision.decided_at)}};
+}
+
+void ReadDecision(const Json& json, DecisionRecord& decision) {
+  GetEnum(json, "isolation", decision.isolation, ParseIsolationClass);
+  Get(json, "rule", decision.rule);
+  Get(json, "reason", decision.reason);
+  GetEnum(json, "trust", decision.trust, ParseTrust);
+  GetEnum(json, "node_class", decision.node_class, ParseNodeClass);
+  GetEnum(json, "compat", decision.compat, ParseCompatStatus);
+  Get(json, "signers", decision.signers);
+  Get(json, "override_by", decision.override_by);
+  GetTime(json, "override_expires_at", decision.override_expires_at);
+  GetTime(json, "decided_at", decision.decided_at);
 }
 
 Json ResourcesToJson(const Resources& resources) {
@@ -147,7 +131,13 @@ void ReadSandbox(const Json& json, Sandbox& sandbox) {
   GetEnum(json, "state", sandbox.state, ParseSandboxState);
   Get(json, "revision", sandbox.revision);
   GetEnum(json, "isolation", sandbox.isolation, ParseIsolationClass);
-  Get(json, "isolation_reason", sandbox.isolation_reason);
+  if (const auto it = json.find("decision"); it != json.end()) {
+    ReadDecision(*it, sandbox.decision);
+  } else {
+    // Records of before there was a policy to tell about.
+    sandbox.decision.isolation = sandbox.isolation;
+    Get(json, "isolation_reason", sandbox.decision.reason);
+  }
   Get(json, "driver", sandbox.driver);
   Get(json, "image_digest", sandbox.image_digest);
   ReadResources(json.value("resources", Json::object()), sandbox.resources);
@@ -175,7 +165,15 @@ void ReadSandbox(const Json& json, Sandbox& sandbox) {
 std::string ToJson(const Tenant& tenant) {
   return Dump({{"name", tenant.name},
                {"trust", ToString(tenant.trust)},
-               {"created_at", ToMicros(tenant.created_at)}});
+               {"quota",
+                {{"sandboxes", tenant.quota.sandboxes},
+                 {"workload_bytes", tenant.quota.workload_bytes},
+                 {"cpu_millis", tenant.quota.cpu_millis}}},
+               {"labels", tenant.labels},
+               {"allowed_images", tenant.allowed_images},
+               {"network_policy", tenant.network_policy},
+               {"created_at", ToMicros(tenant.created_at)},
+               {"updated_at", ToMicros(tenant.updated_at)}});
 }
 
 std::string ToJson(const Sandbox& sandbox) {
@@ -184,7 +182,7 @@ std::string ToJson(const Sandbox& sandbox) {
                {"state", ToString(sandbox.state)},
                {"revision", sandbox.revision},
                {"isolation", ToString(sandbox.isolation)},
-               {"isolation_reason", sandbox.isolation_reason},
+               {"decision", DecisionToJson(sandbox.decision)},
                {"driver", sandbox.driver},
                {"image_digest", sandbox.image_digest},
                {"resources", ResourcesToJson(sandbox.resources)},
@@ -221,23 +219,33 @@ std::string ToJson(const Image& image) {
                {"additional_gids", image.additional_gids},
                {"dropped_device_nodes", image.dropped_device_nodes},
                {"cleared_setuid_bits", image.cleared_setuid_bits},
+               {"labels", image.labels},
+               {"signers", image.signers},
                {"created_at", ToMicros(image.created_at)}});
 }
 
 StatusOr<Tenant> TenantFromJson(std::string_view text) {
-  return FromJson<Tenant>("tenant", text, [](const Json& json, Tenant& tenant) {
+  return json::Parse<Tenant>("tenant", text, [](const Json& json, Tenant& tenant) {
     Get(json, "name", tenant.name);
     GetEnum(json, "trust", tenant.trust, ParseTrust);
+    const Json quota = json.value("quota", Json::object());
+    Get(quota, "sandboxes", tenant.quota.sandboxes);
+    Get(quota, "workload_bytes", tenant.quota.workload_bytes);
+    Get(quota, "cpu_millis", tenant.quota.cpu_millis);
+    Get(json, "labels", tenant.labels);
+    Get(json, "allowed_images", tenant.allowed_images);
+    Get(json, "network_policy", tenant.network_policy);
     GetTime(json, "created_at", tenant.created_at);
+    GetTime(json, "updated_at", tenant.updated_at);
   });
 }
 
 StatusOr<Sandbox> SandboxFromJson(std::string_view text) {
-  return FromJson<Sandbox>("sandbox", text, ReadSandbox);
+  return json::Parse<Sandbox>("sandbox", text, ReadSandbox);
 }
 
 StatusOr<Image> ImageFromJson(std::string_view text) {
-  return FromJson<Image>("image", text, [](const Json& json, Image& image) {
+  return json::Parse<Image>("image", text, [](const Json& json, Image& image) {
     Get(json, "digest", image.digest);
     Get(json, "names", image.names);
     Get(json, "architecture", image.architecture);
@@ -252,6 +260,8 @@ StatusOr<Image> ImageFromJson(std::string_view text) {
     Get(json, "additional_gids", image.additional_gids);
     Get(json, "dropped_device_nodes", image.dropped_device_nodes);
     Get(json, "cleared_setuid_bits", image.cleared_setuid_bits);
+    Get(json, "labels", image.labels);
+    Get(json, "signers", image.signers);
     GetTime(json, "created_at", image.created_at);
   });
 }

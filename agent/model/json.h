@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "agent/base/status.h"
+#include "agent/model/compat.h"
 #include "agent/model/image.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
@@ -16,9 +17,13 @@ namespace claw {
 std::string ToJson(const Tenant& tenant);
 std::string ToJson(const Sandbox& sandbox);
 std::string ToJson(const Image& image);
+std::string ToJson(const CompatVerdict& verdict);
+std::string ToJson(const CompatOverride& value);
 
 StatusOr<Tenant> TenantFromJson(std::string_view text);
 StatusOr<Sandbox> SandboxFromJson(std::string_view text);
 StatusOr<Image> ImageFromJson(std::string_view text);
+StatusOr<CompatVerdict> CompatVerdictFromJson(std::string_view text);
+StatusOr<CompatOverride> CompatOverrideFromJson(std::string_view text);
 
 }  // namespace claw

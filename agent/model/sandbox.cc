@@ -5,20 +5,14 @@
 #include <set>
 #include <utility>
 
-#include "agent/base/utf8.h"
+#include "agent/base/strings.h"
+#include "agent/model/enum_names.h"
+#include "agent/model/validate.h"
 
 namespace claw {
 namespace {
 
-template <typename Enum, size_t N>
-using NameTable = std::array<std::pair<Enum, std::string_view>, N>;
-
-constexpr NameTable<IsolationClass, 2> kIsolationNames = {{
-    {IsolationClass::kContainer, "container"},
-    {IsolationClass::kGvisor, "gvisor"},
-}};
-
-constexpr NameTable<SandboxState, 7> kStateNames = {{
+constexpr EnumNames<SandboxState, 7> kStateNames = {{
     {SandboxState::kReserved, "RESERVED"},
     {SandboxState::kStarting, "STARTING"},
     {SandboxState::kRunning, "RUNNING"},
@@ -28,64 +22,21 @@ constexpr NameTable<SandboxState, 7> kStateNames = {{
     {SandboxState::kLost, "LOST"},
 }};
 
-constexpr NameTable<EndReason, 6> kReasonNames = {{
+constexpr EnumNames<EndReason, 7> kReasonNames = {{
     {EndReason::kNone, "NONE"},
     {EndReason::kExited, "EXITED"},
     {EndReason::kStopped, "STOPPED"},
     {EndReason::kOomKilled, "OOM_KILLED"},
     {EndReason::kProofFailed, "PROOF_FAILED"},
     {EndReason::kHostRestart, "HOST_RESTART"},
+    {EndReason::kTrustLowered, "TRUST_LOWERED"},
 }};
-
-template <typename Enum, size_t N>
-std::string_view NameOf(const NameTable<Enum, N>& table, Enum value) {
-  for (const auto& [entry, name] : table) {
-    if (entry == value) return name;
-  }
-  return "UNKNOWN";
-}
-
-template <typename Enum, size_t N>
-StatusOr<Enum> ValueOf(const NameTable<Enum, N>& table, std::string_view what,
-                       std::string_view text) {
-  for (const auto& [entry, name] : table) {
-    if (name == text) return entry;
-  }
-  return InvalidArgument("'", text, "' is not a ", what);
-}
-
-Status Bad(std::string_view field, std::string_view why) {
-  return MakeError(StatusCode::kInvalidArgument, StrCat(field, " ", why),
-                   {.reason = "INVALID_ARGUMENT", .constraint = std::string(field)});
-}
-
-Status ValidateRange(std::string_view field, int64_t value, int64_t low, int64_t high,
-                     std::string_view unit) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return MakeError(
-      StatusCode::kInvalidArgument,
-      StrCat(field, " is ", value, unit, "; it has to lie between ", low, " and ", high, unit),
-      {.reason = "OUT_OF_BOUNDS",
-       .constraint = std::string(field),
-       .needed = StrCat(low, " to ", high, unit),
-       .available = StrCat(value, unit)});
-}
-
-// A string that goes to the kernel and to a terminal: UTF-8, no NUL, bounded.
-Status ValidateText(std::string_view field, std::string_view text, size_t max_bytes) {
-  if (text.size() > max_bytes) {
-    return Bad(field, StrCat("is longer than ", max_bytes, " bytes"));
-  }
-  if (text.find('\0') != std::string_view::npos) return Bad(field, "contains a NUL byte");
-  if (!IsUtf8(text)) return Bad(field, "is not UTF-8");
-  return absl::OkStatus();
-}
 
 Status ValidatePath(std::string_view field, std::string_view path) {
   RETURN_IF_ERROR(ValidateText(field, path, 4095));
-  if (!path.starts_with("/")) return Bad(field, "is not an absolute path");
+  if (!path.starts_with("/")) return BadValue(field, "is not an absolute path");
   for (std::string_view part : Split(path, '/')) {
-    if (part == "..") return Bad(field, "contains '..'");
+    if (part == "..") return BadValue(field, "contains '..'");
   }
   return absl::OkStatus();
 }
@@ -93,7 +44,7 @@ Status ValidatePath(std::string_view field, std::string_view path) {
 Status ValidateStrings(std::string_view field, const std::vector<std::string>& strings,
                        size_t max_count, size_t max_bytes) {
   if (strings.size() > max_count) {
-    return Bad(field, StrCat("has more than ", max_count, " entries"));
+    return BadValue(field, StrCat("has more than ", max_count, " entries"));
   }
   size_t total = 0;
   for (const std::string& text : strings) {
@@ -101,7 +52,7 @@ Status ValidateStrings(std::string_view field, const std::vector<std::string>& s
     total += text.size() + 1;
   }
   if (total > max_bytes) {
-    return Bad(field, StrCat("is longer than ", max_bytes, " bytes in all"));
+    return BadValue(field, StrCat("is longer than ", max_bytes, " bytes in all"));
   }
   return absl::OkStatus();
 }
@@ -114,12 +65,13 @@ Status ValidateProgram(const SandboxSpec& spec) {
   RETURN_IF_ERROR(ValidateStrings("command", spec.command, 1024, kMaxArgumentBytes));
   RETURN_IF_ERROR(ValidateStrings("args", spec.args, 1024, kMaxArgumentBytes));
   RETURN_IF_ERROR(ValidateStrings("env", spec.env, 1024, kMaxArgumentBytes));
-  if (!spec.command.empty() && spec.command[0].empty()) return Bad("command", "starts with ''");
+  if (!spec.command.empty() && spec.command[0].empty())
+    return BadValue("command", "starts with ''");
   for (const std::string& entry : spec.env) {
     const size_t equals = entry.find('=');
     if (equals == std::string::npos || equals == 0) {
       // Not quoted: it may be a secret.
-      return Bad("env", "has an entry that is not NAME=value");
+      return BadValue("env", "has an entry that is not NAME=value");
     }
   }
   if (!spec.working_directory.empty()) {
@@ -137,7 +89,7 @@ bool IsReservedDestination(std::string_view path) {
 }
 
 Status ValidateMounts(const std::vector<Mount>& mounts) {
-  if (mounts.size() > 64) return Bad("mounts", "has more than 64 entries");
+  if (mounts.size() > 64) return BadValue("mounts", "has more than 64 entries");
   std::set<std::string> destinations;
   for (const Mount& mount : mounts) {
     RETURN_IF_ERROR(ValidatePath("mounts.source", mount.source));
@@ -147,12 +99,12 @@ Status ValidateMounts(const std::vector<Mount>& mounts) {
       if (part == ".") continue;
       destination += StrCat(destination == "/" ? "" : "/", part);
     }
-    if (destination == "/") return Bad("mounts.destination", "is the root itself");
+    if (destination == "/") return BadValue("mounts.destination", "is the root itself");
     if (IsReservedDestination(destination)) {
-      return Bad("mounts.destination", StrCat("'", destination, "' belongs to the runtime"));
+      return BadValue("mounts.destination", StrCat("'", destination, "' belongs to the runtime"));
     }
     if (!destinations.insert(destination).second) {
-      return Bad("mounts.destination", StrCat("'", destination, "' is there twice"));
+      return BadValue("mounts.destination", StrCat("'", destination, "' is there twice"));
     }
   }
   return absl::OkStatus();
@@ -160,12 +112,8 @@ Status ValidateMounts(const std::vector<Mount>& mounts) {
 
 }  // namespace
 
-std::string_view ToString(IsolationClass isolation) { return NameOf(kIsolationNames, isolation); }
 std::string_view ToString(SandboxState state) { return NameOf(kStateNames, state); }
 std::string_view ToString(EndReason reason) { return NameOf(kReasonNames, reason); }
-StatusOr<IsolationClass> ParseIsolationClass(std::string_view text) {
-  return ValueOf(kIsolationNames, "isolation class", text);
-}
 StatusOr<SandboxState> ParseSandboxState(std::string_view text) {
   return ValueOf(kStateNames, "sandbox state", text);
 }
@@ -213,7 +161,7 @@ Status ValidateSpec(const SandboxSpec& spec) {
   if (!spec.display_name.empty()) {
     RETURN_IF_ERROR(ValidateName("display_name", spec.display_name));
   }
-  if (spec.image.empty()) return Bad("image", "is missing");
+  if (spec.image.empty()) return BadValue("image", "is missing");
   RETURN_IF_ERROR(ValidateText("image", spec.image, 512));
   RETURN_IF_ERROR(ValidateProgram(spec));
   RETURN_IF_ERROR(ValidateMounts(spec.mounts));
@@ -225,12 +173,7 @@ Status ValidateSpec(const SandboxSpec& spec) {
     return ValidateRange("cpu_millis", spec.cpu_millis, 10, kMaxCpuMillis, " millis");
   }
   RETURN_IF_ERROR(ValidateRange("pids_max", spec.pids_max, 1, kMaxPidsMax, ""));
-  if (spec.labels.size() > 64) return Bad("labels", "has more than 64 entries");
-  for (const auto& [key, value] : spec.labels) {
-    if (key.empty()) return Bad("labels", "has an empty key");
-    RETURN_IF_ERROR(ValidateText("labels", key, 253));
-    RETURN_IF_ERROR(ValidateText("labels", value, 1024));
-  }
+  RETURN_IF_ERROR(ValidateLabels(spec.labels));
   return absl::OkStatus();
 }
 

@@ -9,14 +9,11 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/status.h"
+#include "agent/model/isolation.h"
 #include "agent/model/resources.h"
 #include "agent/model/tenant.h"
 
 namespace claw {
-
-// What keeps the tenant's code away from the host. kGvisor is strictly stronger than kContainer;
-// nothing ever moves a sandbox to a weaker class.
-enum class IsolationClass { kContainer, kGvisor };
 
 enum class SandboxState {
   kReserved,  // admitted: its memory is charged, nothing of it exists yet
@@ -31,11 +28,12 @@ enum class SandboxState {
 // Why a sandbox that ran is over.
 enum class EndReason {
   kNone,
-  kExited,       // the program ended by itself, or by a signal of its own making
-  kStopped,      // an administrator or the controller stopped it
-  kOomKilled,    // the kernel stopped it at its memory limit
-  kProofFailed,  // what ran was not what was promised, so it was killed
-  kHostRestart,  // the machine went down under it
+  kExited,        // the program ended by itself, or by a signal of its own making
+  kStopped,       // an administrator or the controller stopped it
+  kOomKilled,     // the kernel stopped it at its memory limit
+  kProofFailed,   // what ran was not what was promised, so it was killed
+  kHostRestart,   // the machine went down under it
+  kTrustLowered,  // its tenant lost the trust that its class rested on
 };
 
 struct Mount {
@@ -64,6 +62,8 @@ struct SandboxSpec {
   bool read_only_root = false;
   bool auto_remove = false;  // remove the record, too, when the sandbox has ended
   std::map<std::string, std::string> labels{};
+  // A class that the caller insists on; absent: what the policy says. Only kGvisor can be stronger.
+  std::optional<IsolationClass> isolation{};
 
   bool operator==(const SandboxSpec&) const = default;
 };
@@ -102,7 +102,7 @@ struct Sandbox {
   SandboxState state = SandboxState::kReserved;
   int64_t revision = 0;  // of the last event about it
   IsolationClass isolation = IsolationClass::kGvisor;
-  std::string isolation_reason{};  // why this class, in a sentence
+  DecisionRecord decision{};  // how the class was found
   std::string driver{};
   std::string image_digest{};
   Resources resources{};
@@ -123,10 +123,8 @@ struct Sandbox {
 // Fixed, because runsc takes any prefix of an id for the id.
 constexpr size_t kSandboxIdLength = 16;
 
-std::string_view ToString(IsolationClass isolation);
 std::string_view ToString(SandboxState state);
 std::string_view ToString(EndReason reason);
-StatusOr<IsolationClass> ParseIsolationClass(std::string_view text);
 StatusOr<SandboxState> ParseSandboxState(std::string_view text);
 StatusOr<EndReason> ParseEndReason(std::string_view text);
 

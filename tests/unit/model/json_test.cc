@@ -22,6 +22,11 @@ std::vector<std::string> Texts() { return *rc::gen::container<std::vector<std::s
 int64_t Number() { return *rc::gen::arbitrary<int64_t>(); }
 bool Flag() { return *rc::gen::arbitrary<bool>(); }
 
+IsolationClass AnyClass() { return static_cast<IsolationClass>(*rc::gen::inRange(0, 3)); }
+std::map<std::string, std::string> Labels() {
+  return *rc::gen::container<std::map<std::string, std::string>>(Text(), Text());
+}
+
 SandboxSpec AnySpec() {
   SandboxSpec spec;
   spec.tenant = *Text();
@@ -41,8 +46,22 @@ SandboxSpec AnySpec() {
   spec.stdin_open = Flag();
   spec.read_only_root = Flag();
   spec.auto_remove = Flag();
-  spec.labels = *rc::gen::container<std::map<std::string, std::string>>(Text(), Text());
+  spec.labels = Labels();
+  if (Flag()) spec.isolation = AnyClass();
   return spec;
+}
+
+DecisionRecord AnyDecision() {
+  return {.isolation = AnyClass(),
+          .rule = *Text(),
+          .reason = *Text(),
+          .trust = static_cast<Trust>(*rc::gen::inRange(0, 2)),
+          .node_class = static_cast<NodeClass>(*rc::gen::inRange(0, 2)),
+          .compat = static_cast<CompatStatus>(*rc::gen::inRange(0, 6)),
+          .signers = Texts(),
+          .override_by = *Text(),
+          .override_expires_at = AnyTime(),
+          .decided_at = AnyTime()};
 }
 
 Sandbox AnySandbox() {
@@ -51,8 +70,8 @@ Sandbox AnySandbox() {
   sandbox.spec = AnySpec();
   sandbox.state = static_cast<SandboxState>(*rc::gen::inRange(0, 7));
   sandbox.revision = Number();
-  sandbox.isolation = static_cast<IsolationClass>(*rc::gen::inRange(0, 2));
-  sandbox.isolation_reason = *Text();
+  sandbox.isolation = AnyClass();
+  sandbox.decision = AnyDecision();
   sandbox.driver = *Text();
   sandbox.image_digest = *Text();
   sandbox.resources.memory = {
@@ -65,7 +84,7 @@ Sandbox AnySandbox() {
   sandbox.runtime_proof = *Text();
   if (Flag()) {
     sandbox.exit = ExitInfo{.exit_code = *rc::gen::arbitrary<int>(),
-                            .reason = static_cast<EndReason>(*rc::gen::inRange(0, 6)),
+                            .reason = static_cast<EndReason>(*rc::gen::inRange(0, 7)),
                             .memory_peak_bytes = Number(),
                             .exited_at = AnyTime()};
   }
@@ -92,7 +111,62 @@ Image AnyImage() {
           .additional_gids = *rc::gen::arbitrary<std::vector<int64_t>>(),
           .dropped_device_nodes = Number(),
           .cleared_setuid_bits = Number(),
+          .labels = Labels(),
+          .signers = Texts(),
           .created_at = AnyTime()};
+}
+
+Tenant AnyTenant() {
+  return {.name = *Text(),
+          .trust = static_cast<Trust>(*rc::gen::inRange(0, 2)),
+          .quota = {.sandboxes = Number(), .workload_bytes = Number(), .cpu_millis = Number()},
+          .labels = Labels(),
+          .allowed_images = Texts(),
+          .network_policy = *Text(),
+          .created_at = AnyTime(),
+          .updated_at = AnyTime()};
+}
+
+CompatRun AnyRun() {
+  return {.exit_code = *rc::gen::arbitrary<int>(),
+          .timed_out = Flag(),
+          .oom_killed = Flag(),
+          .as_expected = Flag(),
+          .output_tail = *Text(),
+          .wall_micros = Number(),
+          .cpu_micros = Number(),
+          .memory_peak_bytes = Number()};
+}
+
+CompatVerdict AnyVerdict() {
+  CompatVerdict verdict{.image_digest = *Text(),
+                        .runtime_version = *Text(),
+                        .platform = *Text(),
+                        .architecture = *Text(),
+                        .reference = *Text(),
+                        .result = static_cast<CompatResult>(*rc::gen::inRange(0, 3)),
+                        .summary = *Text(),
+                        .ignored_syscalls = Texts(),
+                        .tested_by = *Text(),
+                        .tested_at = AnyTime(),
+                        .accepted_by = *Text()};
+  for (int i = *rc::gen::inRange(0, 3); i > 0; --i) {
+    CompatProbeResult& result = verdict.probes.emplace_back();
+    result.probe = {.name = *Text(), .command = Texts(), .env = Texts()};
+    result.probe.exit_code = *rc::gen::arbitrary<int>();
+    result.probe.timeout = std::chrono::milliseconds(Number());
+    if (Flag()) result.probe.output = *Text();
+    if (Flag()) result.probe.output_contains = *Text();
+    result.gvisor = AnyRun();
+    if (Flag()) result.baseline = AnyRun();
+    verdict.findings.push_back(
+        {.name = *Text(),
+         .kind = static_cast<SyscallFinding::Kind>(*rc::gen::inRange(0, 2)),
+         .error_number = *rc::gen::arbitrary<int>(),
+         .mattered = static_cast<SyscallFinding::Mattered>(*rc::gen::inRange(0, 3)),
+         .probe = *Text()});
+  }
+  return verdict;
 }
 
 TEST_CASE("records come back from the disk as they went") {
@@ -102,6 +176,23 @@ TEST_CASE("records come back from the disk as they went") {
     RC_ASSERT(back.ok());
     RC_ASSERT(*back == sandbox);
   });
+  rc::prop("verdict", [] {
+    const CompatVerdict verdict = AnyVerdict();
+    const auto back = CompatVerdictFromJson(ToJson(verdict));
+    RC_ASSERT(back.ok());
+    RC_ASSERT(*back == verdict);
+  });
+  rc::prop("override", [] {
+    const CompatOverride value{.image_digest = *Text(),
+                               .isolation = AnyClass(),
+                               .reason = *Text(),
+                               .given_by = *Text(),
+                               .created_at = AnyTime(),
+                               .expires_at = AnyTime()};
+    const auto back = CompatOverrideFromJson(ToJson(value));
+    RC_ASSERT(back.ok());
+    RC_ASSERT(*back == value);
+  });
   rc::prop("image", [] {
     const Image image = AnyImage();
     const auto back = ImageFromJson(ToJson(image));
@@ -109,9 +200,7 @@ TEST_CASE("records come back from the disk as they went") {
     RC_ASSERT(*back == image);
   });
   rc::prop("tenant", [] {
-    const Tenant tenant{.name = *Text(),
-                        .trust = Flag() ? Trust::kTrusted : Trust::kUntrusted,
-                        .created_at = AnyTime()};
+    const Tenant tenant = AnyTenant();
     RC_ASSERT(TenantFromJson(ToJson(tenant)).value() == tenant);
   });
 }

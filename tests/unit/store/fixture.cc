@@ -49,7 +49,7 @@ Sandbox MakeSandbox(const std::string& id) {
   sandbox.state = SandboxState::kExited;
   sandbox.revision = 42;
   sandbox.isolation = IsolationClass::kGvisor;
-  sandbox.isolation_reason = "the tenant is untrusted";
+  sandbox.decision.reason = "the tenant is untrusted";
   sandbox.driver = "gvisor";
   sandbox.image_digest = "sha256:" + std::string(64, 'a');
   sandbox.resources = {.memory = {.workload_bytes = 256 * kMiB,
