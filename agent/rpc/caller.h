@@ -1,0 +1,15 @@
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <string>
+
+#include "agent/lifecycle/call.h"
+
+namespace claw::rpc {
+
+// Who is at the other end of a call, as the kernel says: "unix:NAME(UID)". Never what the caller
+// says of itself. To be asked when the call comes in, on gRPC's thread.
+std::string CallerIdentity(const grpc::ServerContextBase& call);
+
+}  // namespace claw::rpc
