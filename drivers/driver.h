@@ -20,6 +20,7 @@
 #include "agent/base/status.h"
 #include "agent/base/unique_fd.h"
 #include "agent/model/sandbox.h"
+#include "agent/model/syscalls.h"
 
 namespace claw::drivers {
 
@@ -51,6 +52,10 @@ struct LaunchSpec {
   bool tty = false;
   bool stdin_open = false;
   bool read_only_root = false;
+  // The runtime logs every system call, for ReadSyscalls. Slow. UNIMPLEMENTED where it cannot.
+  bool trace_syscalls = false;
+  // Calls that fail. UNIMPLEMENTED where that cannot be had, and for a call that is not known.
+  std::vector<RefusedCall> refused_calls{};
   // Kept beside the sandbox for as long as it exists, so that a node that lost its store can
   // rebuild the record from what runs.
   std::string record_json{};
@@ -177,6 +182,12 @@ class Driver {
     ProcessIdentity process{};
   };
   virtual StatusOr<Recovered> Recover(const std::string& id) = 0;
+
+  // What failed in a sandbox that was created with trace_syscalls, from its log: complete once it
+  // has ended, there until Purge.
+  virtual StatusOr<SyscallReport> ReadSyscalls(const std::string& id) = 0;
+  // How much has been logged so far; 0 where nothing is.
+  virtual int64_t SyscallLogBytes(const std::string& id) const = 0;
 
   virtual StatusOr<std::unique_ptr<LogReader>> OpenLog(const DriverHandle& handle) = 0;
   // A socket or pipe whose bytes go to the program's standard input; shut down for writing ends the

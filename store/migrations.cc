@@ -32,6 +32,10 @@ constexpr std::array kMigrations = {
                  CREATE TABLE quarantine (id INTEGER PRIMARY KEY, from_table TEXT, key TEXT,
                                           body TEXT, checksum INTEGER, why TEXT,
                                           moved_at_us INTEGER);)"},
+    Migration{3, "which images work under gVisor, and what is to be done whatever is known",
+              R"(CREATE TABLE verdicts  (key TEXT PRIMARY KEY, body TEXT, checksum INTEGER);
+                 CREATE TABLE overrides (image_digest TEXT PRIMARY KEY, body TEXT,
+                                         checksum INTEGER);)"},
 };
 
 StatusOr<int> SchemaVersion(Connection& db) {

@@ -30,6 +30,14 @@ Status PutImage(Connection& db, const Image& image);
 Status DeleteImage(Connection& db, const std::string& digest);
 Status LoadImages(Connection& db, BadRows& bad, std::vector<Image>& images);
 
+Status PutVerdict(Connection& db, const CompatVerdict& verdict);
+Status DeleteVerdict(Connection& db, const std::string& key);
+Status LoadVerdicts(Connection& db, BadRows& bad, std::vector<CompatVerdict>& verdicts);
+
+Status PutOverride(Connection& db, const CompatOverride& value);
+Status DeleteOverride(Connection& db, const std::string& image_digest);
+Status LoadOverrides(Connection& db, BadRows& bad, std::vector<CompatOverride>& overrides);
+
 Status PutRequest(Connection& db, const RequestRecord& request);
 Status DeleteRequest(Connection& db, const std::string& request_id);
 Status LoadRequests(Connection& db, BadRows& bad, std::vector<RequestRecord>& requests);

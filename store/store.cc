@@ -37,6 +37,8 @@ Status LoadRecords(Connection& db, bool new_after_loss, Time now, Loaded& loaded
   RETURN_IF_ERROR(LoadTenants(db, bad, loaded.snapshot.tenants));
   RETURN_IF_ERROR(LoadSandboxes(db, bad, loaded.snapshot.sandboxes));
   RETURN_IF_ERROR(LoadImages(db, bad, loaded.snapshot.images));
+  RETURN_IF_ERROR(LoadVerdicts(db, bad, loaded.snapshot.verdicts));
+  RETURN_IF_ERROR(LoadOverrides(db, bad, loaded.snapshot.overrides));
   RETURN_IF_ERROR(LoadRequests(db, bad, loaded.snapshot.requests));
   RETURN_IF_ERROR(CheckEvents(db, bad));
   ASSIGN_OR_RETURN(loaded.quarantined, QuarantineRows(db, bad, now));

@@ -9,6 +9,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/status.h"
+#include "agent/model/compat.h"
 #include "agent/model/event.h"
 #include "agent/model/image.h"
 #include "agent/model/sandbox.h"
@@ -43,6 +44,8 @@ struct Snapshot {
   std::vector<Tenant> tenants{};
   std::vector<Sandbox> sandboxes{};
   std::vector<Image> images{};
+  std::vector<CompatVerdict> verdicts{};
+  std::vector<CompatOverride> overrides{};
   std::vector<RequestRecord> requests{};
   int64_t last_revision = 0;  // of the newest event ever written; 0: none
 };
@@ -58,6 +61,10 @@ class Transaction {
   virtual Status DeleteSandbox(const std::string& id) = 0;
   virtual Status PutImage(const Image& image) = 0;
   virtual Status DeleteImage(const std::string& digest) = 0;
+  virtual Status PutVerdict(const CompatVerdict& verdict) = 0;
+  virtual Status DeleteVerdict(const std::string& key) = 0;  // see VerdictKey
+  virtual Status PutOverride(const CompatOverride& value) = 0;
+  virtual Status DeleteOverride(const std::string& image_digest) = 0;
   virtual Status PutRequest(const RequestRecord& request) = 0;
   virtual Status DeleteRequest(const std::string& request_id) = 0;
   // The revision is set by the caller. ALREADY_EXISTS if it has been used, INVALID_ARGUMENT if it

@@ -17,6 +17,16 @@ class RecordTransaction final : public Transaction {
   Status DeleteSandbox(const std::string& id) override { return store::DeleteSandbox(db_, id); }
   Status PutImage(const Image& image) override { return store::PutImage(db_, image); }
   Status DeleteImage(const std::string& digest) override { return store::DeleteImage(db_, digest); }
+  Status PutVerdict(const CompatVerdict& verdict) override {
+    return store::PutVerdict(db_, verdict);
+  }
+  Status DeleteVerdict(const std::string& key) override { return store::DeleteVerdict(db_, key); }
+  Status PutOverride(const CompatOverride& value) override {
+    return store::PutOverride(db_, value);
+  }
+  Status DeleteOverride(const std::string& image_digest) override {
+    return store::DeleteOverride(db_, image_digest);
+  }
   Status PutRequest(const RequestRecord& request) override {
     return store::PutRequest(db_, request);
   }

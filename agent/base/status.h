@@ -58,6 +58,11 @@ Status Unavailable(const Parts&... parts) {
                    {.reason = "UNAVAILABLE", .retry_after = std::chrono::milliseconds(1000)});
 }
 template <typename... Parts>
+Status Unimplemented(const Parts&... parts) {
+  return MakeError(StatusCode::kUnimplemented, ::claw::StrCat(parts...),
+                   {.reason = "UNIMPLEMENTED"});
+}
+template <typename... Parts>
 Status Internal(const Parts&... parts) {
   return MakeError(StatusCode::kInternal, ::claw::StrCat(parts...), {.reason = "INTERNAL"});
 }

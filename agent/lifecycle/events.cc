@@ -30,13 +30,14 @@ Task<Status> WriteDurably(store::Store& store, std::function<Status(store::Trans
 }  // namespace
 
 Event Node::MakeEvent(std::string type, std::string subject, std::string tenant,
-                      std::string message) {
+                      std::string message, std::string actor) {
   return {.revision = ++revision_,
           .time = deps_.clock.Now(),
           .type = std::move(type),
           .subject = std::move(subject),
           .tenant = std::move(tenant),
-          .message = std::move(message)};
+          .message = std::move(message),
+          .actor = std::move(actor)};
 }
 
 Task<Status> Node::Commit(Body body, std::vector<Event> events) {

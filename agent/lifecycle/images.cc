@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "agent/base/strings.h"
+#include "agent/lifecycle/compat.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/request_guard.h"
@@ -39,6 +40,7 @@ std::vector<Image> Node::ListImages() const {
 int Node::CountImageUsers(const std::string& digest) const {
   int count = 0;
   for (const auto& [id, entry] : sandboxes_) count += entry->record.image_digest == digest ? 1 : 0;
+  for (const auto& test : compat_tests_) count += test->image.digest == digest ? 1 : 0;
   return count;
 }
 
@@ -116,13 +118,13 @@ Task<StatusOr<Image>> Node::ImportImage(std::string request_id, std::string sour
 Task<Status> Node::DropImage(Image image) {
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(image_mutex_);
   if (const int users = CountImageUsers(image.digest); users > 0) {
-    co_return MakeError(
-        StatusCode::kFailedPrecondition,
-        StrCat("image ", image.digest, " is used by ", users, " sandboxes; remove them first"),
-        {.reason = "IMAGE_IN_USE",
-         .constraint = "use_count",
-         .needed = "0",
-         .available = StrCat(users)});
+    co_return MakeError(StatusCode::kFailedPrecondition,
+                        StrCat("image ", image.digest, " is used by ", users,
+                               " sandboxes or tests; remove them first"),
+                        {.reason = "IMAGE_IN_USE",
+                         .constraint = "use_count",
+                         .needed = "0",
+                         .available = StrCat(users)});
   }
   images_.erase(image.digest);
   std::vector<Event> events;

@@ -2,6 +2,7 @@
 
 #include "agent/base/id.h"
 #include "agent/base/strings.h"
+#include "agent/lifecycle/compat.h"
 #include "agent/lifecycle/entry.h"
 
 namespace claw::lifecycle {
@@ -52,7 +53,7 @@ int64_t Node::ChargedBytes() const {
     if (entry->record.released) continue;
     sum = SaturatingAdd(sum, entry->record.resources.memory.cgroup_max_bytes);
   }
-  return sum;
+  return SaturatingAdd(sum, CompatBytes());
 }
 
 MemoryView Node::memory() const {

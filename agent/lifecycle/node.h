@@ -11,11 +11,14 @@
 #include "agent/budget/ledger.h"
 #include "agent/host/host_info.h"
 #include "agent/lifecycle/async.h"
+#include "agent/lifecycle/call.h"
 #include "agent/lifecycle/event_bus.h"
+#include "agent/model/compat.h"
 #include "agent/model/event.h"
 #include "agent/model/image.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
+#include "agent/policy/compat.h"
 #include "drivers/driver.h"
 #include "drivers/image/image_store.h"
 #include "store/store.h"
@@ -40,12 +43,22 @@ struct NodeConfig {
   int64_t max_events = 100'000;           // older ones are removed
   int64_t max_request_records = 100'000;  // of finished requests; older ones are forgotten
   std::chrono::milliseconds stop_grace = std::chrono::seconds(10);
+  bool allow_compat_baseline = true;  // images may be run under runc to compare
+  std::chrono::seconds max_override_time = kMaxOverrideTime;
 };
 
 // A driver as it was found when the agent came up.
 struct DriverState {
   drivers::Driver* driver = nullptr;
   drivers::Fingerprint fingerprint{};
+};
+
+// A test of an image under gVisor, as it was asked for.
+struct CompatTestSpec {
+  std::string image{};                // a reference or a digest
+  std::vector<CompatProbe> probes{};  // empty: what the image's label says, or its own program
+  bool baseline = false;
+  int64_t workload_bytes = kDefaultProbeBytes;
 };
 
 // Memory of the node in bytes; see NodeMemory in the API.
@@ -124,6 +137,23 @@ class Node {
   Task<StatusOr<std::unique_ptr<drivers::ExecSession>>> Exec(std::string name,
                                                              drivers::ExecSpec spec);
 
+  // compat.cc: runs an image's probes in throwaway sandboxes and records the verdict. Ends when its
+  // caller does: CANCELLED, and nothing is recorded. `progress` is called on the strand.
+  using CompatProgress = std::function<void(std::string)>;
+  Task<StatusOr<CompatVerdict>> TestImage(Call call, CompatTestSpec spec, CompatProgress progress);
+  // verdicts.cc. NOT_FOUND, reason VERDICT_NOT_FOUND. An image is a reference or a digest; by its
+  // digest it need not be here any more.
+  StatusOr<CompatVerdict> GetVerdict(const std::string& image) const;
+  std::vector<CompatVerdict> ListVerdicts() const;  // by VerdictKey
+  bool IsStale(const CompatVerdict& verdict) const;
+  Task<StatusOr<CompatVerdict>> AcceptVerdict(Call call, std::string image);
+  Task<Status> DeleteVerdict(Call call, std::string image, bool allow_missing);
+  // overrides.cc. NOT_FOUND, reason OVERRIDE_NOT_FOUND.
+  Task<StatusOr<CompatOverride>> CreateOverride(Call call, CompatOverride wanted,
+                                                std::chrono::seconds ttl);
+  Task<std::vector<CompatOverride>> ListOverrides();  // by digest; removes those that have expired
+  Task<Status> DeleteOverride(Call call, std::string image_digest, bool allow_missing);
+
   // events.cc
   Task<StatusOr<std::vector<Event>>> ReadEvents(store::EventQuery query);
   // Every event from now on. Ends with RESOURCE_EXHAUSTED if its owner does not keep up.
@@ -150,7 +180,8 @@ class Node {
   // events.cc: one durable write; on success the events are published, in order.
   Task<Status> Commit(Body body, std::vector<Event> events);
   Task<Status> Commit(Body body);
-  Event MakeEvent(std::string type, std::string subject, std::string tenant, std::string message);
+  Event MakeEvent(std::string type, std::string subject, std::string tenant, std::string message,
+                  std::string actor = "agent");
 
   // requests.cc: whether this request was made before. Empty: it is new and its id is reserved
   // until FinishRequest.
@@ -168,6 +199,26 @@ class Node {
   Task<StatusOr<Image>> AddImage(std::string request_id, std::string method,
                                  std::string fingerprint, std::function<StatusOr<Image>()> fetch);
   Task<Status> DropImage(Image image);
+
+  // compat.cc
+  struct CompatTest;
+  StatusOr<std::shared_ptr<CompatTest>> BeginTest(CompatTestSpec spec, CompatProgress progress);
+  Task<StatusOr<policy::ProbeEvidence>> TestProbe(std::shared_ptr<CompatTest> test,
+                                                  CompatProbe probe);
+  Task<StatusOr<std::vector<policy::ProbeEvidence::Trial>>> TryWithoutCalls(
+      std::shared_ptr<CompatTest> test, CompatProbe probe, SyscallReport report);
+  // compat_run.cc: one run of a probe in a sandbox that is gone afterwards.
+  struct ProbePlan;
+  struct ProbeOutcome;
+  Task<StatusOr<ProbeOutcome>> RunProbe(std::shared_ptr<CompatTest> test, ProbePlan plan);
+  Task<StatusOr<ProbeOutcome>> WatchProbe(std::shared_ptr<CompatTest> test, ProbePlan plan,
+                                          drivers::LaunchSpec launch);
+  Task<void> RemoveProbe(std::shared_ptr<CompatTest> test, drivers::Driver* driver, std::string id);
+  int64_t CompatBytes() const;  // charged for tests
+  // verdicts.cc
+  StatusOr<std::string> DigestOf(const std::string& image) const;
+  // overrides.cc
+  Task<void> DropExpiredOverrides();
 
   // create.cc
   struct Plan;
@@ -225,7 +276,10 @@ class Node {
   std::map<std::string, Tenant> tenants_;
   std::map<std::string, std::shared_ptr<Entry>> sandboxes_;
   std::map<std::string, Image> images_;
-  std::shared_ptr<AsyncMutex> image_mutex_;  // held while an image is recorded or removed
+  std::shared_ptr<AsyncMutex> image_mutex_;          // held while an image is recorded or removed
+  std::map<std::string, CompatVerdict> verdicts_;    // by VerdictKey
+  std::map<std::string, CompatOverride> overrides_;  // by digest
+  std::vector<std::shared_ptr<CompatTest>> compat_tests_;  // under way
   std::map<std::string, store::RequestRecord> requests_;
   std::map<std::string, std::shared_ptr<Notifier>> requests_under_way_;
   int64_t revision_ = 0;

@@ -13,6 +13,7 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
     co_await Report("store.quarantined", "node",
                     StrCat(item.what, " was set aside: ", item.why, "; now at ", item.where));
   }
+  co_await DropExpiredOverrides();
   const bool store_was_lost = !quarantined.empty();
   co_await ProbeDrivers();
   co_await RecoverImages(store_was_lost);
@@ -43,6 +44,14 @@ void Node::LoadSnapshot(store::Snapshot snapshot) {
   revision_ = snapshot.last_revision;
   for (Tenant& tenant : snapshot.tenants) tenants_[tenant.name] = std::move(tenant);
   for (Image& image : snapshot.images) images_[image.digest] = std::move(image);
+  for (CompatVerdict& verdict : snapshot.verdicts) {
+    const std::string key = VerdictKey(verdict);
+    verdicts_[key] = std::move(verdict);
+  }
+  for (CompatOverride& value : snapshot.overrides) {
+    const std::string digest = value.image_digest;
+    overrides_[digest] = std::move(value);
+  }
   for (store::RequestRecord& request : snapshot.requests) RememberRequest(request);
   for (Sandbox& sandbox : snapshot.sandboxes) {
     const std::string id = sandbox.id;

@@ -1,3 +1,4 @@
+#include "agent/lifecycle/compat.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
 
@@ -7,6 +8,7 @@ Task<void> Node::Drain() {
   draining_ = true;
   bus_.Close();
   for (const auto& [id, entry] : sandboxes_) entry->changed.NotifyAll();
+  for (const std::shared_ptr<CompatTest>& test : compat_tests_) test->changed.NotifyAll();
   while (under_way_ > 0) co_await drained_.Wait();
 }
 

@@ -1,6 +1,9 @@
 #include "agent/model/compat.h"
 
+#include <nlohmann/json.hpp>
+
 #include "agent/base/strings.h"
+#include "agent/base/words.h"
 #include "agent/model/enum_names.h"
 #include "agent/model/validate.h"
 
@@ -56,6 +59,24 @@ StatusOr<SyscallFinding::Kind> ParseFindingKind(std::string_view text) {
 
 StatusOr<SyscallFinding::Mattered> ParseMattered(std::string_view text) {
   return ValueOf(kMatteredNames, "answer whether a call mattered", text);
+}
+
+StatusOr<std::vector<std::string>> ParseProbeLabel(std::string_view label) {
+  std::vector<std::string> words;
+  if (Trim(label).starts_with('[')) {
+    const auto json = nlohmann::json::parse(label, nullptr, false);
+    if (!json.is_array()) return BadValue(kProbeLabel, "is no JSON array");
+    for (const auto& word : json) {
+      if (!word.is_string()) return BadValue(kProbeLabel, "has something that is not a string");
+      words.push_back(word.get<std::string>());
+    }
+  } else {
+    const auto split = SplitWords(label);
+    if (!split.ok()) return BadValue(kProbeLabel, ToStd(split.status().message()));
+    words = *split;
+  }
+  if (words.empty()) return BadValue(kProbeLabel, "names no program");
+  return words;
 }
 
 Status ValidateProbe(const CompatProbe& probe) {

@@ -106,6 +106,7 @@ struct CompatOverride {
   bool operator==(const CompatOverride&) const = default;
 };
 
+constexpr char kProbeLabel[] = "io.clawlet.probe";
 constexpr size_t kOutputTailBytes = 4096;
 constexpr std::chrono::milliseconds kMaxProbeTimeout = std::chrono::minutes(10);
 constexpr size_t kMaxProbes = 64;
@@ -120,6 +121,10 @@ std::string_view ToString(SyscallFinding::Mattered mattered);
 StatusOr<CompatResult> ParseCompatResult(std::string_view text);
 StatusOr<SyscallFinding::Kind> ParseFindingKind(std::string_view text);
 StatusOr<SyscallFinding::Mattered> ParseMattered(std::string_view text);
+
+// What the image's label "io.clawlet.probe" says to run: a JSON array of strings, or a line that is
+// split into words as a shell would. INVALID_ARGUMENT with the label as the constraint.
+StatusOr<std::vector<std::string>> ParseProbeLabel(std::string_view label);
 
 // Bounds, UTF-8, names of variables. INVALID_ARGUMENT with the field as the constraint.
 Status ValidateProbe(const CompatProbe& probe);

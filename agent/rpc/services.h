@@ -13,6 +13,7 @@ std::unique_ptr<grpc::Service> MakeNodeService(const Context& context);
 std::unique_ptr<grpc::Service> MakeTenantService(const Context& context);
 std::unique_ptr<grpc::Service> MakeSandboxService(const Context& context);
 std::unique_ptr<grpc::Service> MakeImageService(const Context& context);
+std::unique_ptr<grpc::Service> MakeCompatService(const Context& context);
 std::unique_ptr<grpc::Service> MakeEventService(const Context& context);
 
 }  // namespace claw::rpc

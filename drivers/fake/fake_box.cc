@@ -49,7 +49,11 @@ FakeBox::FakeBox(LaunchSpec spec, DriverHandle handle, ProcessIdentity identity,
 StatusOr<std::string> FakeBox::Start(const Program& program, std::string_view promised) {
   const std::weak_ptr<FakeBox> self = weak_from_this();
   auto process = std::make_shared<FakeProcess>(
-      FakeProcess::Start{.argv = spec_.argv, .env = spec_.env, .tty = spec_.tty},
+      FakeProcess::Start{.argv = spec_.argv,
+                         .env = spec_.env,
+                         .tty = spec_.tty,
+                         .driver = handle_.driver,
+                         .refused_calls = spec_.refused_calls},
       FakeProcess::Sinks{.write =
                              [self](bool is_stderr, std::string_view text) {
                                if (const auto box = self.lock()) box->Print(is_stderr, text);

@@ -15,7 +15,7 @@ Fingerprint FakeDriver::Probe() {
                     .message = std::string(ToStd(status.message())),
                     .runtime_path = StrCat("/fake/", name_),
                     .runtime_version = "1.0",
-                    .platform = {},
+                    .platform = isolation_ == IsolationClass::kGvisor ? "ptrace" : "",
                     .capabilities = {"exec", "stats", "oom"},
                     .overhead_prior_bytes = 64 * kMiB};
   const std::lock_guard lock(mutex_);
@@ -34,6 +34,12 @@ StatusOr<Created> FakeDriver::Create(const LaunchSpec& spec) {
     }
   }
   if (spec.argv.empty()) return Internal("create sandbox ", spec.id, ": no argv");
+  if (spec.trace_syscalls && isolation_ != IsolationClass::kGvisor) {
+    return Unimplemented("driver ", name_, " cannot log system calls");
+  }
+  if (!spec.refused_calls.empty() && isolation_ == IsolationClass::kGvisor) {
+    return Unimplemented("this runtime filters no system calls");
+  }
   ASSIGN_OR_RETURN(const auto box, world_->Add(name_, spec));
   RETURN_IF_ERROR(world_->Leave(Step::kCreate));
   return Created{.handle = box->handle(), .process = box->identity()};
@@ -112,6 +118,20 @@ StatusOr<Driver::Recovered> FakeDriver::Recover(const std::string& id) {
   if (!box || box->litter()) return NotFound("no record is kept of sandbox ", id);
   return Recovered{
       .record_json = box->spec().record_json, .handle = box->handle(), .process = box->identity()};
+}
+
+StatusOr<SyscallReport> FakeDriver::ReadSyscalls(const std::string& id) {
+  RETURN_IF_ERROR(world_->Enter(Step::kReadSyscalls, id));
+  const auto box = Find(id);
+  if (!box || !box->spec().trace_syscalls) {
+    return FailedPrecondition("driver ", name_, " has logged no system calls of sandbox ", id);
+  }
+  return world_->syscalls(box->spec());
+}
+
+int64_t FakeDriver::SyscallLogBytes(const std::string& id) const {
+  const auto box = Find(id);
+  return box && box->spec().trace_syscalls ? world_->syscall_log_bytes() : 0;
 }
 
 StatusOr<std::unique_ptr<LogReader>> FakeDriver::OpenLog(const DriverHandle& handle) {

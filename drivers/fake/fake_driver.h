@@ -30,6 +30,8 @@ class FakeDriver final : public Driver {
   StatusOr<Stats> GetStats(const DriverHandle& handle) override;
   StatusOr<std::vector<std::string>> List() override;
   StatusOr<Recovered> Recover(const std::string& id) override;
+  StatusOr<SyscallReport> ReadSyscalls(const std::string& id) override;
+  int64_t SyscallLogBytes(const std::string& id) const override;
   StatusOr<std::unique_ptr<LogReader>> OpenLog(const DriverHandle& handle) override;
   StatusOr<UniqueFd> OpenInput(const DriverHandle& handle) override;
   Status ResizeTerminal(const DriverHandle& handle, int rows, int columns) override;

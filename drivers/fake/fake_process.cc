@@ -5,6 +5,13 @@
 
 namespace claw::drivers {
 
+int FakeProcess::Refused(std::string_view call) const {
+  for (const RefusedCall& refused : start_.refused_calls) {
+    if (refused.name == call) return refused.error_number;
+  }
+  return 0;
+}
+
 std::string FakeProcess::Env(std::string_view name) const {
   // The last entry wins, as the runtimes have it.
   std::string value;

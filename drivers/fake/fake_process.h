@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/base/status.h"
+#include "agent/model/syscalls.h"
 
 namespace claw::drivers {
 
@@ -21,6 +22,8 @@ class FakeProcess {
     std::vector<std::string> argv{};
     std::vector<std::string> env{};
     bool tty = false;
+    std::string driver{};                      // the name of the one that runs it
+    std::vector<RefusedCall> refused_calls{};  // of its sandbox
   };
   // Where its output and its end go.
   struct Sinks {
@@ -33,6 +36,9 @@ class FakeProcess {
   const std::vector<std::string>& argv() const { return start_.argv; }
   const std::vector<std::string>& env() const { return start_.env; }
   bool tty() const { return start_.tty; }
+  const std::string& driver() const { return start_.driver; }
+  // The errno that a system call of its sandbox is to fail with; 0: it works.
+  int Refused(std::string_view call) const;
   // The value of an environment variable; empty if there is none.
   std::string Env(std::string_view name) const;
 

@@ -24,6 +24,8 @@ std::string_view ToString(Step step) {
       return "stats";
     case Step::kExec:
       return "exec";
+    case Step::kReadSyscalls:
+      return "read_syscalls";
   }
   return "unknown";
 }
@@ -52,6 +54,30 @@ FakeWorld::~FakeWorld() {
 void FakeWorld::SetProgram(Program program) {
   const std::lock_guard lock(mutex_);
   program_ = std::move(program);
+}
+
+void FakeWorld::SetSyscalls(std::function<SyscallReport(const LaunchSpec&)> report) {
+  const std::lock_guard lock(mutex_);
+  syscalls_ = std::move(report);
+}
+
+void FakeWorld::SetSyscallLogBytes(int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  syscall_log_bytes_ = bytes;
+}
+
+SyscallReport FakeWorld::syscalls(const LaunchSpec& spec) const {
+  std::function<SyscallReport(const LaunchSpec&)> report;
+  {
+    const std::lock_guard lock(mutex_);
+    report = syscalls_;
+  }
+  return report ? report(spec) : SyscallReport{};
+}
+
+int64_t FakeWorld::syscall_log_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return syscall_log_bytes_;
 }
 
 Program FakeWorld::program() const {

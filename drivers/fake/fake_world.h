@@ -18,7 +18,18 @@
 namespace claw::drivers {
 
 // The calls of a driver that a script can get in the way of.
-enum class Step { kProbe, kCreate, kStart, kKill, kDestroy, kPurge, kInspect, kStats, kExec };
+enum class Step {
+  kProbe,
+  kCreate,
+  kStart,
+  kKill,
+  kDestroy,
+  kPurge,
+  kInspect,
+  kStats,
+  kExec,
+  kReadSyscalls,
+};
 std::string_view ToString(Step step);  // "probe", "create", …
 
 // Where a FakeWorld's next call of some step waits. Letting go of it lets the call go on.
@@ -59,6 +70,11 @@ class FakeWorld {
 
   // What runs from now on. At first: a program that goes on until a signal ends it.
   void SetProgram(Program program);
+
+  // What ReadSyscalls answers about what was created with such a spec, and how long the log is. At
+  // first: nothing failed.
+  void SetSyscalls(std::function<SyscallReport(const LaunchSpec&)> report);
+  void SetSyscallLogBytes(int64_t bytes);
 
   // The next `times` calls of a step answer with this error.
   void Fail(Step step, Status error, int times = 1, When when = When::kBefore);
@@ -109,11 +125,15 @@ class FakeWorld {
   StatusOr<std::shared_ptr<FakeBox>> Add(const std::string& driver, const LaunchSpec& spec);
   void Remove(const std::string& id);
   Program program() const;
+  SyscallReport syscalls(const LaunchSpec& spec) const;
+  int64_t syscall_log_bytes() const;
 
   const std::shared_ptr<const Clock> clock_;
   const std::shared_ptr<FakeIo> io_ = std::make_shared<FakeIo>();
   mutable std::mutex mutex_;
   Program program_;
+  std::function<SyscallReport(const LaunchSpec&)> syscalls_;
+  int64_t syscall_log_bytes_ = 0;
   std::map<std::string, std::shared_ptr<FakeBox>> boxes_;
   int64_t next_pid_ = 1000;
   int boots_ = 1;

@@ -1,5 +1,6 @@
 #include "drivers/gvisor/gvisor_driver.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "agent/base/strings.h"
 #include "agent/base/subprocess.h"
 #include "agent/host/process.h"
+#include "drivers/gvisor/syscall_log.h"
 #include "drivers/oci/k8s_log.h"
 
 namespace claw::drivers {
@@ -27,6 +29,27 @@ constexpr int64_t kOverheadPriorKvmBytes = 150 * kMiB;
 // runsc needs some 60 threads and processes of its own (measured); on ptrace each of the tenant's
 // threads is one of the host's as well.
 constexpr int64_t kOwnPids = 96;
+
+// A short Python program writes about 1 MB.
+constexpr int64_t kMaxTraceBytes = 256 * kMiB;
+
+Status ReadTrace(const std::filesystem::path& file, int64_t& left, SyscallLog& log) {
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd.valid()) return ErrnoError(errno, StrCat("open ", file.string()));
+  std::vector<char> buffer(256 * 1024);
+  while (true) {
+    const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoError(errno, StrCat("read ", file.string()));
+    if (got == 0) return absl::OkStatus();
+    left -= got;
+    if (left < 0) {
+      log.Cut();
+      return absl::OkStatus();
+    }
+    log.Feed({buffer.data(), static_cast<size_t>(got)});
+  }
+}
 
 constexpr auto kReportTimeout = std::chrono::seconds(20);
 
@@ -128,6 +151,33 @@ BundleOptions GvisorDriver::PlanBundle(const LaunchSpec& spec, Instance& instanc
 std::vector<std::string> GvisorDriver::GlobalFlags() const {
   return {StrCat("--root=", RuntimeRoot().string()), StrCat("--platform=", platform_),
           "--network=none"};
+}
+
+std::vector<std::string> GvisorDriver::TraceFlags(const std::filesystem::path& folder) const {
+  // All calls: the names that --strace-syscalls takes are not those of `runsc help syscalls`. Data
+  // of reads and writes is of no interest. The slash makes it a folder.
+  return {"--debug", StrCat("--debug-log=", folder.string(), "/"), "--strace",
+          "--strace-log-size=16"};
+}
+
+StatusOr<SyscallReport> GvisorDriver::ReadSyscalls(const std::string& id) {
+  ProcessSpec command;
+  command.argv = {runtime_path_, "help", "syscalls", "-format", "json"};
+  ASSIGN_OR_RETURN(const std::string json, RunOrError(std::move(command)));
+  ASSIGN_OR_RETURN(const SupportTable table, ParseSupportTable(json, host_.architecture));
+  const std::filesystem::path folder = LayoutOf(id).trace();
+  ASSIGN_OR_RETURN(const std::vector<std::string> files, ListDirectory(folder));
+  SyscallLog log;
+  int64_t left = kMaxTraceBytes;
+  bool found = false;
+  for (const std::string& file : files) {
+    // One for each of runsc's processes; "boot" is the kernel.
+    if (!file.ends_with(".boot.txt")) continue;
+    found = true;
+    RETURN_IF_ERROR(ReadTrace(folder / file, left, log));
+  }
+  if (!found) return DataLoss("the runtime wrote no log of the sandbox's system calls");
+  return MakeReport(log, table);
 }
 
 int64_t GvisorDriver::ExtraPids() const { return kOwnPids; }

@@ -31,10 +31,12 @@ class GvisorDriver final : public OciDriver {
   std::string_view name() const override { return "gvisor"; }
   IsolationClass isolation() const override { return IsolationClass::kGvisor; }
   Fingerprint Probe() override;
+  StatusOr<SyscallReport> ReadSyscalls(const std::string& id) override;
 
  protected:
   BundleOptions PlanBundle(const LaunchSpec& spec, Instance& instance) const override;
   std::vector<std::string> GlobalFlags() const override;
+  std::vector<std::string> TraceFlags(const std::filesystem::path& folder) const override;
   int64_t ExtraPids() const override;
   std::filesystem::path StarterLayer() const override { return options_.run_dir / "starter"; }
   Status ProbeRuntime(Fingerprint& fingerprint) override;

@@ -20,7 +20,26 @@ StatusOr<Json> GetObject(const Json& json, const char* key) {
   return *it;
 }
 
+// Labels are a courtesy: what is not a string, or too much, is left out and no reason to refuse the
+// image.
+constexpr size_t kMaxLabels = 256;
+constexpr size_t kMaxLabelBytes = 64 * 1024;
+
+void ReadLabels(const Json& process, ImageConfig& config) {
+  const auto labels = process.find("Labels");
+  if (labels == process.end() || !labels->is_object()) return;
+  for (const auto& [key, value] : labels->items()) {
+    if (config.labels.size() == kMaxLabels) return;
+    if (!value.is_string()) continue;
+    std::string text = value.get<std::string>();
+    if (!key.empty() && key.size() + text.size() <= kMaxLabelBytes) {
+      config.labels[key] = std::move(text);
+    }
+  }
+}
+
 Status ReadProcess(const Json& process, ImageConfig& config) {
+  ReadLabels(process, config);
   RETURN_IF_ERROR(GetStrings(process, "Entrypoint", config.entrypoint));
   RETURN_IF_ERROR(GetStrings(process, "Cmd", config.command));
   RETURN_IF_ERROR(GetStrings(process, "Env", config.env));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@ struct ImageConfig {
   std::vector<std::string> command{};
   std::vector<std::string> env{};       // each "NAME=value"
   std::string working_directory = "/";  // absolute
+  std::map<std::string, std::string> labels{};
   std::string user{};                   // as written: "", "1000", "app:staff"
   std::vector<std::string> diff_ids{};  // digests of the layers' tars, uncompressed
 };

@@ -230,6 +230,7 @@ class DiskImageStore final : public ImageStore {
     image.entrypoint = source.config.entrypoint;
     image.command = source.config.command;
     image.env = source.config.env;
+    image.labels = source.config.labels;
     image.working_directory = source.config.working_directory;
     image.uid = user.uid;
     image.gid = user.gid;

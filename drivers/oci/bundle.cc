@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/base/strings.h"
+#include "drivers/oci/refused_calls.h"
 #include "drivers/oci/seccomp.h"
 
 namespace claw::drivers {
@@ -61,7 +62,7 @@ Json Mounts(const LaunchSpec& spec, const MountPoints& points, const BundleOptio
   return mounts;
 }
 
-Json Linux(const BundleOptions& options) {
+Json Linux(const LaunchSpec& spec, const BundleOptions& options) {
   Json namespaces = Json::array();
   for (const char* type : {"pid", "ipc", "uts", "mount", "network"}) {
     namespaces.push_back({{"type", type}});
@@ -87,7 +88,10 @@ Json Linux(const BundleOptions& options) {
     linux_part["gidMappings"] = mapping;
   }
   linux_part["namespaces"] = namespaces;
-  if (options.seccomp) linux_part["seccomp"] = SeccompProfile(options.architecture);
+  if (options.seccomp) {
+    linux_part["seccomp"] =
+        WithRefusedCalls(SeccompProfile(options.architecture), spec.refused_calls);
+  }
   return linux_part;
 }
 
@@ -101,7 +105,7 @@ std::string BundleConfig(const LaunchSpec& spec, const MountPoints& points,
       {"root", {{"path", points.rootfs().string()}, {"readonly", spec.read_only_root}}},
       {"hostname", spec.hostname},
       {"mounts", Mounts(spec, points, options)},
-      {"linux", Linux(options)}};
+      {"linux", Linux(spec, options)}};
   return config.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

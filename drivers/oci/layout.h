@@ -22,6 +22,7 @@ struct Layout {
   std::filesystem::path pid() const { return dir / "pid"; }
   std::filesystem::path conmon_pid() const { return dir / "conmon.pid"; }
   std::filesystem::path attach() const { return dir / "attach"; }
+  std::filesystem::path trace() const { return dir / "trace"; }
   std::filesystem::path control() const { return dir / "ctl"; }
 };
 

@@ -14,6 +14,7 @@
 #include "drivers/oci/conmon.h"
 #include "drivers/oci/exec_session.h"
 #include "drivers/oci/k8s_log.h"
+#include "drivers/oci/refused_calls.h"
 
 namespace claw::drivers {
 namespace fs = std::filesystem;
@@ -165,10 +166,12 @@ Status OciDriver::Build(const LaunchSpec& spec, Instance& instance) {
   if (::mkdir(layout.dir.c_str(), 0700) != 0) {
     return ErrnoError(errno, StrCat("make ", layout.dir.string()));
   }
+  ASSIGN_OR_RETURN(const std::vector<std::string> flags, CreateFlags(spec));
   RETURN_IF_ERROR(EnsureDirectory(layout.exit_dir()));
   RETURN_IF_ERROR(EnsureDirectory(layout.persist()));
   RETURN_IF_ERROR(WriteFileAtomic(layout.record(), spec.record_json));
   BundleOptions bundle = PlanBundle(spec, instance);
+  RETURN_IF_ERROR(CheckRefusable(spec.refused_calls, bundle.seccomp));
   bundle.architecture = host_.architecture;
   bundle.cgroup_path = StrCat("/", RuntimeCgroupOf(spec.id));
   RETURN_IF_ERROR(WriteFileAtomic(layout.config(), BundleConfig(spec, points, bundle)));
@@ -182,7 +185,7 @@ Status OciDriver::Build(const LaunchSpec& spec, Instance& instance) {
   const ConmonSpec conmon{.conmon_path = conmon_path_,
                           .id = spec.id,
                           .runtime_path = runtime_path_,
-                          .runtime_flags = GlobalFlags(),
+                          .runtime_flags = flags,
                           .tty = spec.tty,
                           .stdin_open = spec.stdin_open,
                           .log_max_bytes = options_.log_max_bytes};
@@ -196,6 +199,17 @@ Status OciDriver::Build(const LaunchSpec& spec, Instance& instance) {
     RETURN_IF_ERROR(cgroups_.SetMemoryMax(RuntimeCgroupOf(spec.id), 0));
   }
   return absl::OkStatus();
+}
+
+StatusOr<std::vector<std::string>> OciDriver::CreateFlags(const LaunchSpec& spec) const {
+  std::vector<std::string> flags = GlobalFlags();
+  if (!spec.trace_syscalls) return flags;
+  const fs::path folder = LayoutOf(spec.id).trace();
+  const std::vector<std::string> more = TraceFlags(folder);
+  if (more.empty()) return Unimplemented("driver ", name(), " cannot log system calls");
+  RETURN_IF_ERROR(EnsureDirectory(folder));
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
 }
 
 Status OciDriver::CheckLimits(const Instance& instance) {
@@ -358,6 +372,21 @@ StatusOr<Driver::Recovered> OciDriver::Recover(const std::string& id) {
   ASSIGN_OR_RETURN(const Instance instance, Parse(found.handle));
   found.process = instance.process;
   return found;
+}
+
+StatusOr<SyscallReport> OciDriver::ReadSyscalls(const std::string& id) {
+  return FailedPrecondition("driver ", name(), " has logged no system calls of sandbox ", id);
+}
+
+int64_t OciDriver::SyscallLogBytes(const std::string& id) const {
+  const fs::path folder = LayoutOf(id).trace();
+  int64_t total = 0;
+  for (const std::string& file : ListDirectory(folder).value_or(std::vector<std::string>())) {
+    std::error_code error;
+    const uintmax_t size = fs::file_size(folder / file, error);
+    if (!error) total += static_cast<int64_t>(size);
+  }
+  return total;
 }
 
 StatusOr<std::unique_ptr<LogReader>> OciDriver::OpenLog(const DriverHandle& handle) {

@@ -45,6 +45,8 @@ class OciDriver : public Driver {
   StatusOr<Stats> GetStats(const DriverHandle& handle) override;
   StatusOr<std::vector<std::string>> List() override;
   StatusOr<Recovered> Recover(const std::string& id) override;
+  StatusOr<SyscallReport> ReadSyscalls(const std::string& id) override;
+  int64_t SyscallLogBytes(const std::string& id) const override;
   StatusOr<std::unique_ptr<LogReader>> OpenLog(const DriverHandle& handle) override;
   StatusOr<UniqueFd> OpenInput(const DriverHandle& handle) override;
   Status ResizeTerminal(const DriverHandle& handle, int rows, int columns) override;
@@ -67,6 +69,10 @@ class OciDriver : public Driver {
   virtual BundleOptions PlanBundle(const LaunchSpec& spec, Instance& instance) const = 0;
   // Flags that come before the runtime's subcommand, the same for every subcommand.
   virtual std::vector<std::string> GlobalFlags() const = 0;
+  // Further flags that make the runtime log all system calls into a folder; empty: it cannot.
+  virtual std::vector<std::string> TraceFlags(const std::filesystem::path& /*folder*/) const {
+    return {};
+  }
   // What the cgroup must allow beyond the tenant's own pids.
   virtual int64_t ExtraPids() const = 0;
   // A layer to put over the image; empty: none.
@@ -107,6 +113,7 @@ class OciDriver : public Driver {
   Status PrepareFolders();
   Status SelfTest();
   Status Build(const LaunchSpec& spec, Instance& instance);
+  StatusOr<std::vector<std::string>> CreateFlags(const LaunchSpec& spec) const;
   Status CheckLimits(const Instance& instance);
   Status CheckHealthy() const;
   DriverHandle MakeHandle(const Instance& instance) const;

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "agent/base/file.h"
+#include "agent/model/json.h"
 #include "store/table.h"
 #include "tests/unit/store/fixture.h"
 
@@ -10,6 +11,13 @@ namespace claw::store::testing {
 namespace {
 
 namespace fs = std::filesystem;
+
+// As it stands between quotes in SQL.
+std::string Quoted(const std::string& text) {
+  std::string quoted;
+  for (const char c : text) quoted += c == '\'' ? std::string("''") : std::string(1, c);
+  return quoted;
+}
 
 // Three sandboxes, a tenant and thirty events.
 void Fill(const fs::path& path) {
@@ -208,23 +216,46 @@ TEST_CASE("a record that cannot be understood is set aside") {
                   {"aaaaaaaaaaaaaaa1", "aaaaaaaaaaaaaaa2", "aaaaaaaaaaaaaaa3"});
 }
 
+TEST_CASE("a verdict or an override that is kept under another image's key is set aside") {
+  const TempFolder folder;
+  Fill(folder.database());
+  const std::string verdict = ToJson(MakeVerdict("sha256:1"));
+  const std::string value = ToJson(MakeOverride("sha256:1"));
+  const std::string key = VerdictKey(MakeVerdict("sha256:2"));
+  // The checksums are right.
+  RunSql(folder.database(),
+         StrCat("INSERT INTO verdicts VALUES ('", key, "', '", Quoted(verdict), "', ",
+                Checksum(key, verdict), ");", "INSERT INTO overrides VALUES ('sha256:2', '",
+                Quoted(value), "', ", Checksum("sha256:2", value), ");"));
+  const auto store = MustOpen(folder.database());
+  REQUIRE(store->quarantined().size() == 2);
+  CHECK(store->quarantined()[0].why == "the record is about another image or runtime");
+  CHECK(store->quarantined()[1].why == "the record is about another image");
+}
+
 TEST_CASE("every kind of row is set aside alone") {
   const TempFolder folder;
   Fill(folder.database());
   RunSql(folder.database(),
          "INSERT INTO tenants VALUES ('odd', NULL, NULL);"
          "INSERT INTO images VALUES (x'ff00', x'00', 'a');"
+         "INSERT INTO verdicts VALUES ('sha256:1 amd64 ptrace 1', '{}', 2);"
+         "INSERT INTO overrides VALUES ('sha256:1', '{\"image_digest\":\"sha256:2\"}', 3);"
          "INSERT INTO requests VALUES (NULL, '{}', 1.5);"
          "UPDATE events SET subject = 'elsewhere' WHERE revision = 30;");
   const auto store = MustOpen(folder.database());
-  REQUIRE(store->quarantined().size() == 4);
+  REQUIRE(store->quarantined().size() == 6);
   CHECK(store->quarantined()[0].what == "tenants/odd");
   CHECK(store->quarantined()[1].what == "images/\\xff\\x00");
-  CHECK(store->quarantined()[2].what == "requests/");
-  CHECK(store->quarantined()[3].what == "events/30 elsewhere");
+  CHECK(store->quarantined()[2].what == "verdicts/sha256:1 amd64 ptrace 1");
+  CHECK(store->quarantined()[3].what == "overrides/sha256:1");
+  CHECK(store->quarantined()[4].what == "requests/");
+  CHECK(store->quarantined()[5].what == "events/30 elsewhere");
   const Snapshot snapshot = store->TakeSnapshot();
   CHECK(snapshot.tenants.size() == 1);
   CHECK(snapshot.sandboxes.size() == 3);
+  CHECK(snapshot.verdicts.empty());  // so the image counts as never tested
+  CHECK(snapshot.overrides.empty());
   CHECK(snapshot.last_revision == 30);
   CHECK(store->ReadEvents({})->size() == 29);
 }

@@ -83,6 +83,51 @@ Image MakeImage(const std::string& digest) {
   return image;
 }
 
+CompatVerdict MakeVerdict(const std::string& digest) {
+  CompatVerdict verdict;
+  verdict.image_digest = digest;
+  verdict.runtime_version = "0.0~20221219";
+  verdict.platform = "ptrace";
+  verdict.architecture = "amd64";
+  verdict.reference = "python:3.12";
+  verdict.result = CompatResult::kDegraded;
+  verdict.summary = "some calls fail";
+  CompatProbeResult result;
+  result.probe = {.name = "hello",
+                  .command = {"python3", "-c", "print('h\xc3\xa9')"},
+                  .env = {"A=1"},
+                  .exit_code = 3,
+                  .output = "h\xc3\xa9\n",
+                  .timeout = std::chrono::milliseconds(1500)};
+  result.gvisor = {.exit_code = 3,
+                   .as_expected = true,
+                   .output_tail = "h\xc3\xa9\n",
+                   .wall_micros = 250'000,
+                   .cpu_micros = 200'000,
+                   .memory_peak_bytes = 30 * kMiB};
+  result.baseline = CompatRun{.exit_code = 3, .timed_out = true, .oom_killed = true};
+  verdict.probes = {result};
+  verdict.findings = {{.name = "pidfd_open",
+                       .kind = SyscallFinding::Kind::kRefused,
+                       .error_number = 38,
+                       .mattered = SyscallFinding::Mattered::kNo,
+                       .probe = "hello"}};
+  verdict.ignored_syscalls = {"clone3", "rseq"};
+  verdict.tested_by = "unix:root(0)";
+  verdict.tested_at = FromMicros(1764000000000007);
+  verdict.accepted_by = "unix:ops(1000)";
+  return verdict;
+}
+
+CompatOverride MakeOverride(const std::string& digest) {
+  return {.image_digest = digest,
+          .isolation = IsolationClass::kLegacyHardened,
+          .reason = "the vendor is working on it",
+          .given_by = "unix:root(0)",
+          .created_at = FromMicros(1764000000000008),
+          .expires_at = FromMicros(1764000600000008)};
+}
+
 RequestRecord MakeRequest(const std::string& id) {
   return {.request_id = id,
           .method = "CreateSandbox",

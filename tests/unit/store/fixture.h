@@ -36,6 +36,8 @@ Status WriteAndWait(Store& store, std::function<Status(Transaction&)> body);
 Tenant MakeTenant(const std::string& name);
 Sandbox MakeSandbox(const std::string& id);
 Image MakeImage(const std::string& digest);
+CompatVerdict MakeVerdict(const std::string& digest);
+CompatOverride MakeOverride(const std::string& digest);
 RequestRecord MakeRequest(const std::string& id);
 Event MakeEvent(int64_t revision, const std::string& subject = "sandboxes/0123456789abcdef");
 

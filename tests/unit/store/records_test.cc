@@ -16,6 +16,8 @@ TEST_CASE("a new store is empty") {
   CHECK(snapshot.tenants.empty());
   CHECK(snapshot.sandboxes.empty());
   CHECK(snapshot.images.empty());
+  CHECK(snapshot.verdicts.empty());
+  CHECK(snapshot.overrides.empty());
   CHECK(snapshot.requests.empty());
   CHECK(snapshot.last_revision == 0);
   CHECK(store->quarantined().empty());
@@ -30,6 +32,8 @@ TEST_CASE("every kind of record comes back as it was written") {
       RETURN_IF_ERROR(transaction.PutTenant(MakeTenant("acme")));
       RETURN_IF_ERROR(transaction.PutSandbox(MakeSandbox("0123456789abcdef")));
       RETURN_IF_ERROR(transaction.PutImage(MakeImage(kDigest)));
+      RETURN_IF_ERROR(transaction.PutVerdict(MakeVerdict(kDigest)));
+      RETURN_IF_ERROR(transaction.PutOverride(MakeOverride(kDigest)));
       return transaction.PutRequest(MakeRequest("r-1"));
     });
     REQUIRE(status == absl::OkStatus());
@@ -40,6 +44,8 @@ TEST_CASE("every kind of record comes back as it was written") {
   CHECK(snapshot.tenants == std::vector{MakeTenant("acme")});
   CHECK(snapshot.sandboxes == std::vector{MakeSandbox("0123456789abcdef")});
   CHECK(snapshot.images == std::vector{MakeImage(kDigest)});
+  CHECK(snapshot.verdicts == std::vector{MakeVerdict(kDigest)});
+  CHECK(snapshot.overrides == std::vector{MakeOverride(kDigest)});
   CHECK(snapshot.requests == std::vector{MakeRequest("r-1")});
 }
 
@@ -53,6 +59,8 @@ TEST_CASE("Put replaces, Delete removes, and deleting what is not there is OK") 
       for (const char* name : {"a", "b"}) {
         RETURN_IF_ERROR(transaction.PutTenant(MakeTenant(name)));
         RETURN_IF_ERROR(transaction.PutImage(MakeImage(name)));
+        RETURN_IF_ERROR(transaction.PutVerdict(MakeVerdict(name)));
+        RETURN_IF_ERROR(transaction.PutOverride(MakeOverride(name)));
         RETURN_IF_ERROR(transaction.PutRequest(MakeRequest(name)));
       }
       RETURN_IF_ERROR(transaction.PutSandbox(MakeSandbox("0123456789abcdef")));
@@ -60,6 +68,8 @@ TEST_CASE("Put replaces, Delete removes, and deleting what is not there is OK") 
       RETURN_IF_ERROR(transaction.PutSandbox(changed));
       RETURN_IF_ERROR(transaction.DeleteTenant("a"));
       RETURN_IF_ERROR(transaction.DeleteImage("a"));
+      RETURN_IF_ERROR(transaction.DeleteVerdict(VerdictKey(MakeVerdict("a"))));
+      RETURN_IF_ERROR(transaction.DeleteOverride("a"));
       RETURN_IF_ERROR(transaction.DeleteRequest("a"));
       RETURN_IF_ERROR(transaction.DeleteSandbox("fedcba9876543210"));
       return transaction.DeleteSandbox("never was");
@@ -69,6 +79,8 @@ TEST_CASE("Put replaces, Delete removes, and deleting what is not there is OK") 
   const Snapshot snapshot = MustOpen(folder.database())->TakeSnapshot();
   CHECK(snapshot.tenants == std::vector{MakeTenant("b")});
   CHECK(snapshot.images == std::vector{MakeImage("b")});
+  CHECK(snapshot.verdicts == std::vector{MakeVerdict("b")});
+  CHECK(snapshot.overrides == std::vector{MakeOverride("b")});
   CHECK(snapshot.requests == std::vector{MakeRequest("b")});
   CHECK(snapshot.sandboxes == std::vector{changed});
 }

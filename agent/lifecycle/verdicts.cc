@@ -1,0 +1,139 @@
+#include "agent/base/strings.h"
+#include "agent/lifecycle/node.h"
+#include "agent/lifecycle/request_guard.h"
+
+namespace claw::lifecycle {
+namespace {
+
+Status NoVerdict(const std::string& image) {
+  return MakeError(
+      StatusCode::kNotFound,
+      StrCat("image ", image, " was never tested here; test it with `clawctl node compat test ",
+             image, "`"),
+      {.reason = "VERDICT_NOT_FOUND", .constraint = "image"});
+}
+
+bool IsDigestForm(const std::string& text) {
+  constexpr std::string_view kPrefix = "sha256:";
+  return text.size() == kPrefix.size() + 64 && text.starts_with(kPrefix) &&
+         text.find_first_not_of("0123456789abcdef", kPrefix.size()) == std::string::npos;
+}
+
+Status CheckAcceptable(const CompatVerdict& verdict, bool stale) {
+  if (stale) {
+    return MakeError(StatusCode::kFailedPrecondition,
+                     StrCat("the verdict is of gVisor ", verdict.runtime_version, " on ",
+                            verdict.platform, ", which is not this node's: test the image again"),
+                     {.reason = "VERDICT_STALE", .constraint = "runtime_version"});
+  }
+  if (verdict.result == CompatResult::kDegraded) return absl::OkStatus();
+  return MakeError(StatusCode::kFailedPrecondition,
+                   StrCat("the image is ", ToString(verdict.result),
+                          "; only a DEGRADED one can and need be accepted"),
+                   {.reason = "NOT_DEGRADED",
+                    .constraint = "result",
+                    .needed = std::string(ToString(CompatResult::kDegraded)),
+                    .available = std::string(ToString(verdict.result))});
+}
+
+}  // namespace
+
+StatusOr<std::string> Node::DigestOf(const std::string& image) const {
+  if (IsDigestForm(image)) return image;
+  ASSIGN_OR_RETURN(const Image found, FindImage(image));
+  return found.digest;
+}
+
+bool Node::IsStale(const CompatVerdict& verdict) const {
+  const DriverState* gvisor = DriverOf(IsolationClass::kGvisor);
+  return gvisor == nullptr || !IsFresh(verdict, gvisor->fingerprint.runtime_version,
+                                       gvisor->fingerprint.platform, deps_.host.architecture);
+}
+
+StatusOr<CompatVerdict> Node::GetVerdict(const std::string& image) const {
+  ASSIGN_OR_RETURN(const std::string digest, DigestOf(image));
+  const CompatVerdict* found = nullptr;
+  for (const auto& [key, verdict] : verdicts_) {
+    if (verdict.image_digest != digest) continue;
+    if (!IsStale(verdict)) return verdict;
+    if (found == nullptr || found->tested_at < verdict.tested_at) found = &verdict;
+  }
+  if (found == nullptr) return NoVerdict(image);
+  return *found;
+}
+
+std::vector<CompatVerdict> Node::ListVerdicts() const {
+  std::vector<CompatVerdict> all;
+  for (const auto& [key, verdict] : verdicts_) all.push_back(verdict);
+  return all;
+}
+
+Task<StatusOr<CompatVerdict>> Node::AcceptVerdict(Call call, std::string image) {
+  co_await Uncancellable();
+  const std::string fingerprint = ContentFingerprint(image);
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await BeginRequest(call.request_id, "AcceptVerdict", fingerprint));
+  if (earlier) co_return GetVerdict(earlier->subject.substr(earlier->subject.find('/') + 1));
+  const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
+  CO_ASSIGN_OR_RETURN(CompatVerdict verdict, GetVerdict(image));
+  CO_RETURN_IF_ERROR(CheckAcceptable(verdict, IsStale(verdict)));
+  if (!verdict.accepted_by.empty()) co_return verdict;
+  const CompatVerdict before = verdict;
+  verdict.accepted_by = call.actor;
+  const std::string subject = StrCat("images/", verdict.image_digest);
+  const auto request = MakeRequest(call.request_id, "AcceptVerdict", fingerprint, subject);
+  std::vector<Event> events;
+  events.push_back(MakeEvent("compat.accepted", subject, "", verdict.summary, call.actor));
+  auto write = [verdict, request](store::Transaction& txn) -> Status {
+    RETURN_IF_ERROR(txn.PutVerdict(verdict));
+    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+  };
+  CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
+  // A test that has ended meanwhile wrote after this, and what it found was not accepted.
+  const auto now = verdicts_.find(VerdictKey(verdict));
+  if (now == verdicts_.end() || now->second != before) {
+    co_return MakeError(StatusCode::kAborted,
+                        "the image was tested again or its verdict removed at the same time",
+                        {.reason = "VERDICT_CHANGED", .constraint = "image"});
+  }
+  now->second = verdict;
+  RememberRequest(request);
+  co_return verdict;
+}
+
+Task<Status> Node::DeleteVerdict(Call call, std::string image, bool allow_missing) {
+  co_await Uncancellable();
+  const std::string fingerprint = ContentFingerprint(image);
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await BeginRequest(call.request_id, "DeleteVerdict", fingerprint));
+  if (earlier) co_return absl::OkStatus();
+  const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
+  const StatusOr<std::string> digest = DigestOf(image);
+  if (!digest.ok()) co_return allow_missing ? absl::OkStatus() : digest.status();
+  std::map<std::string, CompatVerdict> removed;
+  for (const auto& [key, verdict] : verdicts_) {
+    if (verdict.image_digest == *digest) removed[key] = verdict;
+  }
+  if (removed.empty()) co_return allow_missing ? absl::OkStatus() : NoVerdict(image);
+  // Gone at once: from here on the image counts as untested.
+  for (const auto& [key, verdict] : removed) verdicts_.erase(key);
+  const std::string subject = StrCat("images/", *digest);
+  const auto request = MakeRequest(call.request_id, "DeleteVerdict", fingerprint, subject);
+  std::vector<Event> events;
+  events.push_back(MakeEvent("compat.verdict_removed", subject, "",
+                             StrCat(removed.size(), " verdicts removed"), call.actor));
+  auto write = [removed, request](store::Transaction& txn) -> Status {
+    for (const auto& [key, verdict] : removed) RETURN_IF_ERROR(txn.DeleteVerdict(key));
+    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+  };
+  const Status saved = co_await Commit(std::move(write), std::move(events));
+  if (!saved.ok()) {
+    // Back, but for those that a test has renewed.
+    for (const auto& [key, verdict] : removed) verdicts_.try_emplace(key, verdict);
+    co_return saved;
+  }
+  RememberRequest(request);
+  co_return absl::OkStatus();
+}
+
+}  // namespace claw::lifecycle
