@@ -2,7 +2,7 @@ pkg_check_modules(TOMLPLUSPLUS REQUIRED IMPORTED_TARGET tomlplusplus)
 find_library(GRPC_REFLECTION_LIBRARY grpc++_reflection REQUIRED)
 
 claw_library(claw_rpc
-  SOURCES rpc/attach.cc rpc/call_task.cc rpc/convert.cc rpc/event_feed.cc rpc/event_service.cc
+  SOURCES rpc/acceptor.cc rpc/attach.cc rpc/call_task.cc rpc/caller.cc rpc/convert.cc rpc/convert_tenant.cc rpc/event_feed.cc rpc/event_service.cc
           rpc/exec.cc rpc/fd_waiter.cc rpc/gates.cc rpc/image_service.cc rpc/log_stream.cc
           rpc/malformed.cc rpc/names.cc rpc/node_service.cc rpc/page.cc rpc/program_input.cc
           rpc/sandbox_calls.cc rpc/sandbox_service.cc rpc/sandbox_watch.cc rpc/server.cc

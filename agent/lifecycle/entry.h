@@ -19,6 +19,7 @@ struct Node::Entry {
   std::shared_ptr<AsyncMutex> mutex;  // held around the driver's calls that may not overlap
   Notifier changed;
   bool stop_requested = false;
+  bool revoked = false;  // the policy no longer allows it
   bool removed = false;
   // Who reads its output, for those that are to vanish by themselves once it has been read.
   int log_readers = 0;

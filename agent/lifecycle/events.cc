@@ -30,13 +30,14 @@ Task<Status> WriteDurably(store::Store& store, std::function<Status(store::Trans
 }  // namespace
 
 Event Node::MakeEvent(std::string type, std::string subject, std::string tenant,
-                      std::string message) {
+                      std::string message, std::string actor) {
   return {.revision = ++revision_,
           .time = deps_.clock.Now(),
           .type = std::move(type),
           .subject = std::move(subject),
           .tenant = std::move(tenant),
-          .message = std::move(message)};
+          .message = std::move(message),
+          .actor = std::move(actor)};
 }
 
 Task<Status> Node::Commit(Body body, std::vector<Event> events) {
@@ -70,9 +71,9 @@ Task<Status> Node::Commit(Body body) {
 }
 
 Task<Status> Node::Save(std::shared_ptr<Entry> entry, Sandbox changed, std::string event_type,
-                        std::string message) {
+                        std::string message, std::string actor) {
   Event event = MakeEvent(std::move(event_type), StrCat("sandboxes/", changed.id),
-                          changed.spec.tenant, std::move(message));
+                          changed.spec.tenant, std::move(message), std::move(actor));
   changed.revision = event.revision;
   std::vector<Event> events;
   events.push_back(std::move(event));

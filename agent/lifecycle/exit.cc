@@ -45,6 +45,7 @@ Task<void> Node::OnExit(std::shared_ptr<Entry> entry, drivers::ExitObservation s
                           .memory_peak_bytes = seen.memory_peak_bytes,
                           .exited_at = seen.exited_at};
     if (entry->stop_requested) ended.exit->reason = EndReason::kStopped;
+    if (entry->revoked) ended.exit->reason = EndReason::kRevoked;
     if (seen.oom_killed) ended.exit->reason = EndReason::kOomKilled;
   } else {
     ended.state = SandboxState::kLost;
@@ -118,7 +119,7 @@ Task<void> Node::RemoveWhenRead(std::shared_ptr<Entry> entry) {
   }
   if (draining_ || entry->removed) co_return;
   store::RequestRecord nobodys;
-  (co_await RemoveEntry(entry, std::move(nobodys))).IgnoreError();
+  (co_await RemoveEntry(entry, std::move(nobodys), "agent")).IgnoreError();
 }
 
 Task<void> Node::Sleep(std::chrono::milliseconds time) {

@@ -36,6 +36,9 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
         co_await Report("sandbox.orphan", StrCat("sandboxes/", id), ToLogString(status));
     }
   }
+  // A restart may have come between a change of trust and the end of what rested on it.
+  const Status revoked = co_await AwaitRevoked(RevokeForbidden("agent"));
+  if (!revoked.ok()) co_await Report("sandbox.not_revoked", "node", ToLogString(revoked));
   co_return absl::OkStatus();
 }
 
@@ -197,6 +200,9 @@ Task<Status> Node::Rebuild(drivers::Driver* driver, drivers::Driver::Recovered f
     co_return NotFound("nothing of it runs, and nothing says how it ended");
   }
   if (tenants_.count(kept.tenant.name) == 0) {
+    // The record is from the time of the start. Only a container that runs shows that its tenant
+    // has not lost its trust since, as that ends them all; the driver of containers comes first.
+    if (sandbox.isolation != IsolationClass::kContainer) kept.tenant.trust = Trust::kUntrusted;
     tenants_[kept.tenant.name] = kept.tenant;
     auto write = [tenant = kept.tenant](store::Transaction& txn) { return txn.PutTenant(tenant); };
     (co_await Commit(std::move(write))).IgnoreError();

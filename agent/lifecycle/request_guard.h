@@ -21,6 +21,17 @@ class RequestGuard {
   std::function<void()> finish_;
 };
 
+// Notes a finished request in the transaction of its effect; nothing for calls that are not
+// remembered.
+inline Status RecordRequest(store::Transaction& txn, const store::RequestRecord& request) {
+  return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+}
+
+// "sandboxes/X" -> X.
+inline std::string ResourceId(const std::string& subject) {
+  return subject.substr(subject.find('/') + 1);
+}
+
 // The error that a request ended with before, as it was.
 inline Status EarlierError(const store::RequestRecord& record) {
   return MakeError(static_cast<StatusCode>(record.code), record.message, {.reason = record.reason});
