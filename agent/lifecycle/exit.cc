@@ -86,7 +86,8 @@ Task<void> Node::Release(std::shared_ptr<Entry> entry) {
   while (driver != nullptr && !entry->removed) {
     {
       const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
-      if (entry->record.released) break;
+      // Removed meanwhile: saved now, the record would be back in the store.
+      if (entry->removed || entry->record.released) break;
       auto work = [driver, id = entry->record.id] { return driver->Destroy(id); };
       const Status gone = co_await deps_.pool.Run(std::move(work));
       if (gone.ok()) {

@@ -37,8 +37,8 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
   if (driver == nullptr) {
     co_return FailedPrecondition("this node no longer has the driver ", entry->record.driver);
   }
-  auto work = [driver, id = entry->record.id]() -> Status {
-    RETURN_IF_ERROR(driver->Destroy(id));
+  auto work = [driver, id = entry->record.id, released = entry->record.released]() -> Status {
+    if (!released) RETURN_IF_ERROR(driver->Destroy(id));
     return driver->Purge(id);
   };
   const Status purged = co_await deps_.pool.Run(std::move(work));
