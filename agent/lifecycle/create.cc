@@ -109,11 +109,7 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
 
 Task<Status> Node::AbandonStart(std::shared_ptr<Entry> entry, Status why) {
   drivers::Driver* driver = DriverFor(entry->record.driver);
-  auto work = [driver, id = entry->record.id]() -> Status {
-    RETURN_IF_ERROR(driver->Destroy(id));
-    return driver->Purge(id);
-  };
-  const Status undone = co_await deps_.pool.Run(std::move(work));
+  const Status undone = co_await Erase(driver, entry->record.id, false);
   if (undone.ok()) {
     const Status forgotten = co_await ForgetStart(entry, why);
     if (forgotten.ok()) co_return why;

@@ -167,7 +167,7 @@ Task<Status> Node::DeleteImage(Call call, std::string reference_or_digest, bool 
     CO_RETURN_IF_ERROR(co_await DropImage(*found, call.actor));
   }
   if (!call.request_id.empty()) {
-    auto note = [request](store::Transaction& txn) { return txn.PutRequest(request); };
+    auto note = [request](store::Transaction& txn) { return RecordRequest(txn, request); };
     CO_RETURN_IF_ERROR(co_await Commit(std::move(note)));
     RememberRequest(request);
   }

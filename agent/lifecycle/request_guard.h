@@ -21,17 +21,6 @@ class RequestGuard {
   std::function<void()> finish_;
 };
 
-// Notes a finished request in the transaction of its effect; nothing for calls that are not
-// remembered.
-inline Status RecordRequest(store::Transaction& txn, const store::RequestRecord& request) {
-  return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
-}
-
-// "sandboxes/X" -> X.
-inline std::string ResourceId(const std::string& subject) {
-  return subject.substr(subject.find('/') + 1);
-}
-
 // The error that a request ended with before, as it was.
 inline Status EarlierError(const store::RequestRecord& record) {
   return MakeError(static_cast<StatusCode>(record.code), record.message, {.reason = record.reason});
@@ -41,6 +30,12 @@ inline Status EarlierError(const store::RequestRecord& record) {
 inline auto Uncancellable() {
   return asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
 }
+
+// Writes the record of a request that is to be remembered; one without an id is not.
+Status RecordRequest(store::Transaction& txn, const store::RequestRecord& request);
+
+// "sandboxes/4f…" -> "4f…"
+std::string ResourceId(std::string_view subject);
 
 // FNV-1a, 64 bits, in hexadecimal: stable over restarts and versions. Not for secrets.
 std::string ContentFingerprint(std::string_view content);

@@ -20,7 +20,7 @@ Task<StatusOr<Sandbox>> Node::StopSandbox(Call call, std::string name,
   if (!call.request_id.empty()) {
     const auto request = MakeRequest(call.request_id, "StopSandbox", fingerprint,
                                      StrCat("sandboxes/", entry->record.id));
-    auto write = [request](store::Transaction& txn) { return txn.PutRequest(request); };
+    auto write = [request](store::Transaction& txn) { return RecordRequest(txn, request); };
     CO_RETURN_IF_ERROR(co_await Commit(std::move(write)));
     RememberRequest(request);
   }
@@ -63,15 +63,8 @@ Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::millise
 }
 
 Task<void> Node::AwaitEnd(std::shared_ptr<Entry> entry, std::chrono::milliseconds at_most) {
-  // The timer's handler may run after this coroutine is through: what it touches is shared.
-  auto expired = std::make_shared<bool>(false);
-  asio::steady_timer timer(deps_.strand, at_most);
-  timer.async_wait([expired, entry](boost::system::error_code error) {
-    if (error) return;
-    *expired = true;
-    entry->changed.NotifyAll();
-  });
-  while (!*expired && !entry->removed && !IsTerminal(entry->record.state)) {
+  const Timeout timeout(deps_.strand, at_most, Entry::Changes(entry));
+  while (!timeout.expired() && !entry->removed && !IsTerminal(entry->record.state)) {
     co_await entry->changed.Wait();
   }
 }
