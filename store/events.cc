@@ -21,7 +21,8 @@ std::string EventToJson(const Event& event) {
   const Json json = {{"time", ToMicros(event.time)},
                      {"type", event.type},
                      {"tenant", event.tenant},
-                     {"message", event.message}};
+                     {"message", event.message},
+                     {"actor", event.actor}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -34,7 +35,8 @@ StatusOr<Event> EventFromJson(int64_t revision, const std::string& subject,
                  .type = json.value("type", ""),
                  .subject = subject,
                  .tenant = json.value("tenant", ""),
-                 .message = json.value("message", "")};
+                 .message = json.value("message", ""),
+                 .actor = json.value("actor", "")};
   } catch (const Json::exception& error) {
     return DataLoss("event record cannot be read: ", error.what());
   }

@@ -7,3 +7,10 @@ add_dependencies(claw_test_driver clawlet-starter)
 
 claw_test(driver_test LABEL integration TIMEOUT 300
   SOURCES integration/driver/oci_driver_test.cc LINK claw_test_driver)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64")
+  add_executable(foreign_call support/foreign_call.cc)
+  target_link_options(foreign_call PRIVATE -static)
+  target_compile_definitions(driver_test PRIVATE
+    CLAW_FOREIGN_CALL="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/foreign_call")
+  add_dependencies(driver_test foreign_call)
+endif()

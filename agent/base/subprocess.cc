@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,6 +13,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+
+#include "agent/base/clone.h"
 
 namespace claw {
 namespace {
@@ -29,9 +32,10 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-// What the child needs, laid out before the fork: after it only async-signal-safe calls are
-// allowed.
+// What the child needs, laid out before it is cloned: it shares the agent's memory, so that only
+// async-signal-safe calls are allowed.
 struct ChildPlan {
+  const ProcessSpec& spec;
   std::string program;
   std::vector<char*> argv;
   std::vector<char*> env;
@@ -71,17 +75,26 @@ int PlaceDescriptors(const ChildPlan& plan, int* error_fd) {
   return 0;
 }
 
-[[noreturn]] void RunChild(const ProcessSpec& spec, const ChildPlan& plan) {
+// The agent handles, blocks and ignores signals of its own; a child starts with the defaults. First
+// the handlers go, since they would run in the agent's memory.
+void ResetSignals() {
+  struct sigaction standard {};
+  standard.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &standard, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+int RunChild(void* argument) {
+  const ChildPlan& plan = *static_cast<const ChildPlan*>(argument);
+  const ProcessSpec& spec = plan.spec;
   int error_fd = plan.error_fd;
   const auto fail = [&error_fd](int error) {
     [[maybe_unused]] const ssize_t ignored = ::write(error_fd, &error, sizeof(error));
     ::_exit(127);
   };
-  // The agent blocks and ignores signals of its own; a child starts with the defaults.
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::signal(SIGPIPE, SIG_DFL);
+  ResetSignals();
   // Whatever the agent's libraries opened without close-on-exec stays here.
   if (::syscall(SYS_close_range, 3, ~0U, kCloseOnExec) != 0) fail(errno);
   if (const int error = PlaceDescriptors(plan, &error_fd)) fail(error);
@@ -93,7 +106,7 @@ int PlaceDescriptors(const ChildPlan& plan, int* error_fd) {
   }
   ::execve(plan.program.c_str(), plan.argv.data(), plan.env.data());
   fail(errno);
-  ::_exit(127);
+  return 127;
 }
 
 Status ReapFailedChild(pid_t pid, int error, const std::string& program) {
@@ -180,7 +193,7 @@ StatusOr<std::string> FindProgram(const std::string& name) {
 
 StatusOr<Process> Spawn(const ProcessSpec& spec) {
   if (spec.argv.empty()) return Internal("start a program: no argv");
-  ChildPlan plan;
+  ChildPlan plan{.spec = spec, .program = {}, .argv = {}, .env = {}, .descriptors = {}};
   ASSIGN_OR_RETURN(plan.program, FindProgram(spec.argv[0]));
   std::vector<std::string> env = spec.env;
   if (env.empty()) env.push_back(StrCat("PATH=", kDefaultPath));
@@ -190,9 +203,10 @@ StatusOr<Process> Spawn(const ProcessSpec& spec) {
   ASSIGN_OR_RETURN(auto error_pipe, MakePipe());
   plan.error_fd = error_pipe.second.get();
 
-  const pid_t pid = ::fork();
-  if (pid < 0) return ErrnoError(errno, StrCat("fork for ", plan.program));
-  if (pid == 0) RunChild(spec, plan);
+  ASSIGN_OR_RETURN(const ChildStack stack, ChildStack::Make());
+  const StatusOr<pid_t> cloned = CloneChild(CLONE_VFORK, RunChild, &plan, stack);
+  if (!cloned.ok()) return Annotate(cloned.status(), StrCat("start ", plan.program));
+  const pid_t pid = *cloned;
 
   error_pipe.second.reset();
   int error = 0;

@@ -25,8 +25,9 @@ struct ProcessSpec {
   bool new_session = false;
   // Make descriptor 0 of the child its controlling terminal (with new_session).
   bool controlling_terminal = false;
-  // Runs in the child between fork and exec, after the descriptors are in place. May only make
-  // async-signal-safe calls. What it answers is an errno; 0 goes on to exec.
+  // Runs in the child before exec, after the descriptors are in place, in the agent's own memory:
+  // it may only make async-signal-safe calls and leaves nothing behind there. What it answers is an
+  // errno; 0 goes on to exec.
   std::function<int()> before_exec{};
 };
 
@@ -51,7 +52,7 @@ class Process {
 };
 
 // Starts a program. Errors: NOT_FOUND (reason PROGRAM_MISSING) if there is no
-// such program, otherwise what fork, before_exec or exec said.
+// such program, otherwise what clone, before_exec or exec said.
 StatusOr<Process> Spawn(const ProcessSpec& spec);
 
 struct RunResult {

@@ -151,7 +151,7 @@ Task<StatusOr<CompatVerdict>> Node::TestImage(Call call, CompatTestSpec spec,
   const std::string fingerprint = TestFingerprint(spec);
   CO_ASSIGN_OR_RETURN(const auto earlier,
                       co_await BeginRequest(call.request_id, "TestImage", fingerprint));
-  if (earlier) co_return GetVerdict(earlier->subject.substr(earlier->subject.find('/') + 1));
+  if (earlier) co_return GetVerdict(ResourceId(earlier->subject));
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
 
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<CompatTest> test,
@@ -181,7 +181,7 @@ Task<StatusOr<CompatVerdict>> Node::TestImage(Call call, CompatTestSpec spec,
                              StrCat(ToString(verdict.result), ": ", verdict.summary), call.actor));
   auto write = [verdict, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.PutVerdict(verdict));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
   verdicts_[VerdictKey(verdict)] = verdict;

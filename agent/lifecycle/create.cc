@@ -9,19 +9,6 @@
 namespace claw::lifecycle {
 namespace {
 
-// What a start brought, from the pool thread that did it.
-struct Launched {
-  drivers::Created created;
-  std::string proof;
-};
-
-StatusOr<Launched> LaunchBlocking(drivers::Driver& driver, const drivers::LaunchSpec& spec) {
-  Launched launched;
-  ASSIGN_OR_RETURN(launched.created, driver.Create(spec));
-  ASSIGN_OR_RETURN(launched.proof, driver.Start(launched.created.handle));
-  return launched;
-}
-
 std::string SpecFingerprint(const SandboxSpec& spec) {
   Sandbox sandbox;
   sandbox.spec = spec;
@@ -30,8 +17,7 @@ std::string SpecFingerprint(const SandboxSpec& spec) {
 
 }  // namespace
 
-Task<StatusOr<Sandbox>> Node::CreateSandbox(std::string request_id, SandboxSpec spec,
-                                            bool validate_only) {
+Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool validate_only) {
   co_await Uncancellable();
   CO_RETURN_IF_ERROR(ValidateSpec(spec));
   if (validate_only) {
@@ -40,30 +26,30 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(std::string request_id, SandboxSpec 
   }
   const std::string fingerprint = SpecFingerprint(spec);
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(request_id, "CreateSandbox", fingerprint));
+                      co_await BeginRequest(call.request_id, "CreateSandbox", fingerprint));
   if (earlier) {
     if (earlier->code != 0) co_return EarlierError(*earlier);
-    const std::shared_ptr<Entry> entry =
-        Find(earlier->subject.substr(earlier->subject.find('/') + 1));
+    const std::shared_ptr<Entry> entry = Find(ResourceId(earlier->subject));
     if (entry != nullptr) co_return entry->record;
     co_return MakeError(StatusCode::kFailedPrecondition,
                         StrCat("this request made ", earlier->subject, ", which has been removed"),
                         {.reason = "ALREADY_DONE", .constraint = "request_id"});
   }
-  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
 
   // From the check to the charge there is no co_await: nobody can take the room in between.
   CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
   Sandbox record = plan.record;
   record.id = RandomHex(kSandboxIdLength);
-  record.request_id = request_id;
+  record.request_id = call.request_id;
   record.created_at = deps_.clock.Now();
   const auto entry = std::make_shared<Entry>(record, deps_.strand);
   sandboxes_[record.id] = entry;
 
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
-  CO_RETURN_IF_ERROR(co_await Reserve(entry, MakeRequest(request_id, "CreateSandbox", fingerprint,
-                                                         StrCat("sandboxes/", record.id))));
+  auto request =
+      MakeRequest(call.request_id, "CreateSandbox", fingerprint, StrCat("sandboxes/", record.id));
+  CO_RETURN_IF_ERROR(co_await Reserve(entry, std::move(request), call.actor));
   plan.launch.id = record.id;
   plan.launch.hostname = spec.display_name.empty() ? record.id : spec.display_name;
   plan.launch.record_json = WriteKeptRecord(entry->record, plan.tenant);
@@ -72,18 +58,20 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(std::string request_id, SandboxSpec 
   co_return co_await AbandonStart(entry, running.status());
 }
 
-Task<Status> Node::Reserve(std::shared_ptr<Entry> entry, store::RequestRecord request) {
+Task<Status> Node::Reserve(std::shared_ptr<Entry> entry, store::RequestRecord request,
+                           std::string actor) {
   const Sandbox& record = entry->record;
   Event event =
       MakeEvent("sandbox.reserved", StrCat("sandboxes/", record.id), record.spec.tenant,
                 StrCat(FormatBytes(record.resources.memory.cgroup_max_bytes), " charged, class ",
-                       ToString(record.isolation), ": ", record.isolation_reason));
+                       ToString(record.isolation), ": ", record.decision.reason),
+                std::move(actor));
   entry->record.revision = event.revision;
   std::vector<Event> events;
   events.push_back(std::move(event));
   auto write = [sandbox = entry->record, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.PutSandbox(sandbox));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   const Status saved = co_await Commit(std::move(write), std::move(events));
   if (saved.ok()) {
@@ -98,28 +86,30 @@ Task<Status> Node::Reserve(std::shared_ptr<Entry> entry, store::RequestRecord re
 
 Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
   CO_RETURN_IF_ERROR(Transition(entry->record, SandboxState::kStarting));
+  CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   drivers::Driver& driver = *plan.driver;
-  auto work = [&driver, launch = std::move(plan.launch)] { return LaunchBlocking(driver, launch); };
-  CO_ASSIGN_OR_RETURN(const Launched launched, co_await deps_.pool.Run(std::move(work)));
+  auto create = [&driver, launch = std::move(plan.launch)] { return driver.Create(launch); };
+  CO_ASSIGN_OR_RETURN(const drivers::Created created, co_await deps_.pool.Run(std::move(create)));
+  // Each step took its time, and the tenant may have lost its trust in it.
+  CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
+  auto start = [&driver, handle = created.handle] { return driver.Start(handle); };
+  CO_ASSIGN_OR_RETURN(const std::string proof, co_await deps_.pool.Run(std::move(start)));
+  CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   Sandbox running = entry->record;
   CO_RETURN_IF_ERROR(Transition(running, SandboxState::kRunning));
-  running.handle = launched.created.handle;
-  running.process = launched.created.process;
-  running.runtime_proof = launched.proof;
+  running.handle = created.handle;
+  running.process = created.process;
+  running.runtime_proof = proof;
   running.started_at = deps_.clock.Now();
-  CO_RETURN_IF_ERROR(
-      co_await Save(entry, running, "sandbox.running", StrCat("proven: ", launched.proof)));
+  CO_RETURN_IF_ERROR(co_await Save(entry, running, "sandbox.running", StrCat("proven: ", proof)));
+  CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   WatchExit(entry);
   co_return entry->record;
 }
 
 Task<Status> Node::AbandonStart(std::shared_ptr<Entry> entry, Status why) {
   drivers::Driver* driver = DriverFor(entry->record.driver);
-  auto work = [driver, id = entry->record.id]() -> Status {
-    RETURN_IF_ERROR(driver->Destroy(id));
-    return driver->Purge(id);
-  };
-  const Status undone = co_await deps_.pool.Run(std::move(work));
+  const Status undone = co_await Erase(driver, entry->record.id, false);
   if (undone.ok()) {
     const Status forgotten = co_await ForgetStart(entry, why);
     if (forgotten.ok()) co_return why;
@@ -148,7 +138,7 @@ Task<Status> Node::ForgetStart(std::shared_ptr<Entry> entry, const Status& why) 
                              record.spec.tenant, ToLogString(why)));
   const auto write = [id = record.id, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.DeleteSandbox(id));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
   RememberRequest(request);

@@ -19,10 +19,16 @@ struct Node::Entry {
   std::shared_ptr<AsyncMutex> mutex;  // held around the driver's calls that may not overlap
   Notifier changed;
   bool stop_requested = false;
+  bool revoked = false;  // the policy no longer allows it
   bool removed = false;
   // Who reads its output, for those that are to vanish by themselves once it has been read.
   int log_readers = 0;
   bool log_was_read = false;
+
+  // For one that may wake the waiters after everybody else has let go of the entry.
+  static std::shared_ptr<Notifier> Changes(const std::shared_ptr<Entry>& entry) {
+    return {entry, &entry->changed};
+  }
 };
 
 }  // namespace claw::lifecycle

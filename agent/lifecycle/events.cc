@@ -71,9 +71,9 @@ Task<Status> Node::Commit(Body body) {
 }
 
 Task<Status> Node::Save(std::shared_ptr<Entry> entry, Sandbox changed, std::string event_type,
-                        std::string message) {
+                        std::string message, std::string actor) {
   Event event = MakeEvent(std::move(event_type), StrCat("sandboxes/", changed.id),
-                          changed.spec.tenant, std::move(message));
+                          changed.spec.tenant, std::move(message), std::move(actor));
   changed.revision = event.revision;
   std::vector<Event> events;
   events.push_back(std::move(event));

@@ -45,6 +45,7 @@ Task<void> Node::OnExit(std::shared_ptr<Entry> entry, drivers::ExitObservation s
                           .memory_peak_bytes = seen.memory_peak_bytes,
                           .exited_at = seen.exited_at};
     if (entry->stop_requested) ended.exit->reason = EndReason::kStopped;
+    if (entry->revoked) ended.exit->reason = EndReason::kRevoked;
     if (seen.oom_killed) ended.exit->reason = EndReason::kOomKilled;
   } else {
     ended.state = SandboxState::kLost;
@@ -85,7 +86,8 @@ Task<void> Node::Release(std::shared_ptr<Entry> entry) {
   while (driver != nullptr && !entry->removed) {
     {
       const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
-      if (entry->record.released) break;
+      // Removed meanwhile: saved now, the record would be back in the store.
+      if (entry->removed || entry->record.released) break;
       auto work = [driver, id = entry->record.id] { return driver->Destroy(id); };
       const Status gone = co_await deps_.pool.Run(std::move(work));
       if (gone.ok()) {
@@ -105,20 +107,14 @@ Task<void> Node::Release(std::shared_ptr<Entry> entry) {
 }
 
 Task<void> Node::RemoveWhenRead(std::shared_ptr<Entry> entry) {
-  auto expired = std::make_shared<bool>(false);
-  asio::steady_timer timer(deps_.strand, kKeepOutput);
-  timer.async_wait([expired, entry](boost::system::error_code error) {
-    if (error) return;
-    *expired = true;
-    entry->changed.NotifyAll();
-  });
+  const Timeout timeout(deps_.strand, kKeepOutput, Entry::Changes(entry));
   while (!draining_ && !entry->removed &&
-         (entry->log_readers > 0 || (!entry->log_was_read && !*expired))) {
+         (entry->log_readers > 0 || (!entry->log_was_read && !timeout.expired()))) {
     co_await entry->changed.Wait();
   }
   if (draining_ || entry->removed) co_return;
   store::RequestRecord nobodys;
-  (co_await RemoveEntry(entry, std::move(nobodys))).IgnoreError();
+  (co_await RemoveEntry(entry, std::move(nobodys), "agent")).IgnoreError();
 }
 
 Task<void> Node::Sleep(std::chrono::milliseconds time) {

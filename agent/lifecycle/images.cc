@@ -44,12 +44,12 @@ int Node::CountImageUsers(const std::string& digest) const {
   return count;
 }
 
-Task<StatusOr<Image>> Node::AddImage(std::string request_id, std::string method,
-                                     std::string fingerprint,
+Task<StatusOr<Image>> Node::AddImage(Call call, std::string method, std::string fingerprint,
                                      std::function<StatusOr<Image>()> fetch) {
-  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(request_id, method, fingerprint));
-  if (earlier) co_return FindImage(earlier->subject.substr(earlier->subject.find('/') + 1));
-  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await BeginRequest(call.request_id, method, fingerprint));
+  if (earlier) co_return FindImage(ResourceId(earlier->subject));
+  const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(Image image, co_await deps_.pool.Run(fetch));
   // From here on nobody removes images; one that was removed since the fetch found it is fetched
   // again.
@@ -77,15 +77,16 @@ Task<StatusOr<Image>> Node::AddImage(std::string request_id, std::string method,
   }
   changed.push_back(image);
   const auto request =
-      MakeRequest(request_id, method, fingerprint, StrCat("images/", image.digest));
+      MakeRequest(call.request_id, method, fingerprint, StrCat("images/", image.digest));
   std::vector<Event> events;
   events.push_back(MakeEvent(method == "PullImage" ? "image.pulled" : "image.imported",
                              StrCat("images/", image.digest), "",
                              StrCat(image.names.empty() ? image.digest : image.names.front(), ", ",
-                                    FormatBytes(image.size_bytes))));
+                                    FormatBytes(image.size_bytes)),
+                             call.actor));
   const auto write = [changed, request](store::Transaction& txn) -> Status {
     for (const Image& entry : changed) RETURN_IF_ERROR(txn.PutImage(entry));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
   for (const Image& entry : changed) images_[entry.digest] = entry;
@@ -93,29 +94,28 @@ Task<StatusOr<Image>> Node::AddImage(std::string request_id, std::string method,
   co_return image;
 }
 
-Task<StatusOr<Image>> Node::PullImage(std::string request_id, std::string reference, bool insecure,
+Task<StatusOr<Image>> Node::PullImage(Call call, std::string reference, bool insecure,
                                       image::Progress progress) {
   co_await Uncancellable();
   image::ImageStore& images = deps_.images;
   auto fetch = [&images, reference, insecure, progress] {
     return images.Pull(reference, insecure, progress);
   };
-  co_return co_await AddImage(request_id, "PullImage", ContentFingerprint(reference),
-                              std::move(fetch));
+  co_return co_await AddImage(call, "PullImage", ContentFingerprint(reference), std::move(fetch));
 }
 
-Task<StatusOr<Image>> Node::ImportImage(std::string request_id, std::string source,
-                                        std::string reference, image::Progress progress) {
+Task<StatusOr<Image>> Node::ImportImage(Call call, std::string source, std::string reference,
+                                        image::Progress progress) {
   co_await Uncancellable();
   image::ImageStore& images = deps_.images;
   auto fetch = [&images, source, reference, progress] {
     return images.Import(source, reference, progress);
   };
-  co_return co_await AddImage(request_id, "ImportImage",
+  co_return co_await AddImage(call, "ImportImage",
                               ContentFingerprint(StrCat(source, " ", reference)), std::move(fetch));
 }
 
-Task<Status> Node::DropImage(Image image) {
+Task<Status> Node::DropImage(Image image, std::string actor) {
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(image_mutex_);
   if (const int users = CountImageUsers(image.digest); users > 0) {
     co_return MakeError(StatusCode::kFailedPrecondition,
@@ -129,7 +129,7 @@ Task<Status> Node::DropImage(Image image) {
   images_.erase(image.digest);
   std::vector<Event> events;
   events.push_back(MakeEvent("image.removed", StrCat("images/", image.digest), "",
-                             StrCat(FormatBytes(image.size_bytes), " freed")));
+                             StrCat(FormatBytes(image.size_bytes), " freed"), std::move(actor)));
   auto write = [digest = image.digest](store::Transaction& txn) { return txn.DeleteImage(digest); };
   const Status saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok()) {
@@ -141,14 +141,13 @@ Task<Status> Node::DropImage(Image image) {
   co_return co_await deps_.pool.Run(std::move(work));
 }
 
-Task<Status> Node::DeleteImage(std::string request_id, std::string reference_or_digest,
-                               bool allow_missing) {
+Task<Status> Node::DeleteImage(Call call, std::string reference_or_digest, bool allow_missing) {
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(reference_or_digest);
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(request_id, "DeleteImage", fingerprint));
+                      co_await BeginRequest(call.request_id, "DeleteImage", fingerprint));
   if (earlier) co_return absl::OkStatus();
-  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const StatusOr<Image> found = FindImage(reference_or_digest);
   if (!found.ok()) co_return allow_missing ? absl::OkStatus() : found.status();
   Image image = *found;
@@ -158,32 +157,32 @@ Task<Status> Node::DeleteImage(std::string request_id, std::string reference_or_
     return name == reference_or_digest || name == normal;
   });
   const auto request =
-      MakeRequest(request_id, "DeleteImage", fingerprint, StrCat("images/", image.digest));
+      MakeRequest(call.request_id, "DeleteImage", fingerprint, StrCat("images/", image.digest));
   if (removed > 0 && !image.names.empty()) {
     std::vector<Event> events;
-    events.push_back(MakeEvent("image.untagged", StrCat("images/", image.digest), "", normal));
+    events.push_back(
+        MakeEvent("image.untagged", StrCat("images/", image.digest), "", normal, call.actor));
     auto write = [image](store::Transaction& txn) { return txn.PutImage(image); };
     CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
     images_[image.digest] = image;
   } else {
-    CO_RETURN_IF_ERROR(co_await DropImage(*found));
+    CO_RETURN_IF_ERROR(co_await DropImage(*found, call.actor));
   }
-  if (!request_id.empty()) {
-    auto note = [request](store::Transaction& txn) { return txn.PutRequest(request); };
+  if (!call.request_id.empty()) {
+    auto note = [request](store::Transaction& txn) { return RecordRequest(txn, request); };
     CO_RETURN_IF_ERROR(co_await Commit(std::move(note)));
     RememberRequest(request);
   }
   co_return absl::OkStatus();
 }
 
-Task<StatusOr<Node::Garbage>> Node::CollectImages(std::string request_id, bool all,
-                                                  bool validate_only) {
+Task<StatusOr<Node::Garbage>> Node::CollectImages(Call call, bool all, bool validate_only) {
   co_await Uncancellable();
   const std::string what = all ? "all" : "unnamed";
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(request_id, "CollectGarbage", what));
+                      co_await BeginRequest(call.request_id, "CollectGarbage", what));
   if (earlier) co_return Garbage{};
-  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   Garbage garbage;
   std::vector<Image> unused;
   for (const auto& [digest, image] : images_) {
@@ -193,7 +192,7 @@ Task<StatusOr<Node::Garbage>> Node::CollectImages(std::string request_id, bool a
     // Somebody may have begun to use it while the one before was removed.
     if (!validate_only && CountImageUsers(image.digest) > 0) continue;
     if (!validate_only) {
-      CO_RETURN_IF_ERROR(co_await DropImage(image));
+      CO_RETURN_IF_ERROR(co_await DropImage(image, call.actor));
     }
     garbage.digests.push_back(image.digest);
     garbage.freed_bytes = SaturatingAdd(garbage.freed_bytes, image.size_bytes);

@@ -19,6 +19,8 @@
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
 #include "agent/policy/compat.h"
+#include "agent/policy/isolation.h"
+#include "agent/policy/quota.h"
 #include "drivers/driver.h"
 #include "drivers/image/image_store.h"
 #include "store/store.h"
@@ -45,6 +47,8 @@ struct NodeConfig {
   std::chrono::milliseconds stop_grace = std::chrono::seconds(10);
   bool allow_compat_baseline = true;  // images may be run under runc to compare
   std::chrono::seconds max_override_time = kMaxOverrideTime;
+  NodeClass node_class = NodeClass::kStandard;
+  policy::Rules rules{};
 };
 
 // A driver as it was found when the agent came up.
@@ -59,6 +63,17 @@ struct CompatTestSpec {
   std::vector<CompatProbe> probes{};  // empty: what the image's label says, or its own program
   bool baseline = false;
   int64_t workload_bytes = kDefaultProbeBytes;
+};
+
+// What is to be another of a tenant; absent: as it was.
+struct TenantPatch {
+  std::optional<Trust> trust{};
+  std::optional<int64_t> quota_sandboxes{};
+  std::optional<int64_t> quota_workload_bytes{};
+  std::optional<int64_t> quota_cpu_millis{};
+  std::optional<std::map<std::string, std::string>> labels{};
+  std::optional<std::vector<std::string>> allowed_images{};
+  std::optional<std::string> network_policy{};
 };
 
 // Memory of the node in bytes; see NodeMemory in the API.
@@ -86,32 +101,35 @@ class Node {
   Task<Status> Recover(store::Snapshot snapshot, std::vector<store::Quarantined> quarantined);
 
   // tenants.cc
-  Task<StatusOr<Tenant>> CreateTenant(std::string request_id, std::string name, Trust trust);
+  // The times of `wanted` are set here.
+  Task<StatusOr<Tenant>> CreateTenant(Call call, Tenant wanted);
+  // Lowering the trust counts from the call on, even if it cannot be recorded; what may no longer
+  // run has ended when the call answers. DEADLINE_EXCEEDED, reason STILL_RUNNING, if some of it
+  // does not end.
+  Task<StatusOr<Tenant>> UpdateTenant(Call call, std::string name, TenantPatch patch);
   StatusOr<Tenant> GetTenant(const std::string& name) const;
   std::vector<Tenant> ListTenants() const;  // by name
   int CountSandboxes(const std::string& tenant) const;
-  Task<Status> DeleteTenant(std::string request_id, std::string name, bool allow_missing);
+  Task<Status> DeleteTenant(Call call, std::string name, bool allow_missing);
 
   // images.cc
-  Task<StatusOr<Image>> PullImage(std::string request_id, std::string reference, bool insecure,
+  Task<StatusOr<Image>> PullImage(Call call, std::string reference, bool insecure,
                                   image::Progress progress);  // progress comes from a pool thread
-  Task<StatusOr<Image>> ImportImage(std::string request_id, std::string source,
-                                    std::string reference, image::Progress progress);
+  Task<StatusOr<Image>> ImportImage(Call call, std::string source, std::string reference,
+                                    image::Progress progress);
   StatusOr<Image> FindImage(const std::string& reference_or_digest) const;
   std::vector<Image> ListImages() const;  // by digest
   int CountImageUsers(const std::string& digest) const;
-  Task<Status> DeleteImage(std::string request_id, std::string reference_or_digest,
-                           bool allow_missing);
+  Task<Status> DeleteImage(Call call, std::string reference_or_digest, bool allow_missing);
   struct Garbage {
     std::vector<std::string> digests{};
     int64_t freed_bytes = 0;
   };
-  Task<StatusOr<Garbage>> CollectImages(std::string request_id, bool all, bool validate_only);
+  Task<StatusOr<Garbage>> CollectImages(Call call, bool all, bool validate_only);
 
   // create.cc: answers when it runs and has been proven. validate_only: what would run, without an
   // effect.
-  Task<StatusOr<Sandbox>> CreateSandbox(std::string request_id, SandboxSpec spec,
-                                        bool validate_only);
+  Task<StatusOr<Sandbox>> CreateSandbox(Call call, SandboxSpec spec, bool validate_only);
   // sandboxes.cc
   StatusOr<Sandbox> GetSandbox(const std::string& name) const;
   std::vector<Sandbox> ListSandboxes() const;             // by creation time, then id
@@ -123,11 +141,10 @@ class Node {
   };
   Task<StatusOr<std::vector<SandboxStats>>> GetStats(std::string name);  // empty name: all that run
   // stop.cc
-  Task<StatusOr<Sandbox>> StopSandbox(std::string request_id, std::string name,
+  Task<StatusOr<Sandbox>> StopSandbox(Call call, std::string name,
                                       std::optional<std::chrono::milliseconds> grace);
   // remove.cc
-  Task<Status> DeleteSandbox(std::string request_id, std::string name, bool force,
-                             bool allow_missing);
+  Task<Status> DeleteSandbox(Call call, std::string name, bool force, bool allow_missing);
 
   // streams.cc: what a running sandbox offers. The objects are used off the strand, by their one
   // owner.
@@ -196,9 +213,27 @@ class Node {
   std::vector<std::string> OldestRequests() const;
 
   // images.cc
-  Task<StatusOr<Image>> AddImage(std::string request_id, std::string method,
-                                 std::string fingerprint, std::function<StatusOr<Image>()> fetch);
-  Task<Status> DropImage(Image image);
+  Task<StatusOr<Image>> AddImage(Call call, std::string method, std::string fingerprint,
+                                 std::function<StatusOr<Image>()> fetch);
+  Task<Status> DropImage(Image image, std::string actor);
+
+  // decide.cc: what the isolation policy says now, and what it is asked about.
+  policy::Decision Decide(const Tenant& tenant, const Image& image, const SandboxSpec& spec) const;
+  std::string HardeningProblem() const;
+  CompatStatus CompatStatusOf(const std::string& digest) const;
+  std::optional<CompatOverride> OverrideOf(const std::string& digest) const;
+  std::string OtherTenant(const std::string& tenant) const;
+  policy::QuotaUse QuotaUseOf(const std::string& tenant) const;
+  // Whether a start that is under way may go on: the world may have changed since it was planned.
+  Status CheckStillAllowed(const Entry& entry) const;
+
+  // revoke.cc: ends what may no longer run in its class.
+  bool MayGoOn(const Sandbox& sandbox) const;
+  // Begins to end them, before anything is waited for. A start that is under way sees it at its
+  // next step.
+  std::vector<std::shared_ptr<Entry>> RevokeForbidden(const std::string& actor);
+  Task<Status> AwaitRevoked(std::vector<std::shared_ptr<Entry>> entries);
+  Task<void> Revoke(std::shared_ptr<Entry> entry, std::string actor);
 
   // compat.cc
   struct CompatTest;
@@ -223,7 +258,8 @@ class Node {
   // create.cc
   struct Plan;
   StatusOr<Plan> MakePlan(const SandboxSpec& spec) const;
-  Task<Status> Reserve(std::shared_ptr<Entry> entry, store::RequestRecord request);
+  Task<Status> Reserve(std::shared_ptr<Entry> entry, store::RequestRecord request,
+                       std::string actor);
   Task<StatusOr<Sandbox>> Launch(std::shared_ptr<Entry> entry, Plan plan);
   // Undoes what a start has done and records why; the sandbox's record goes if nothing of it is
   // left.
@@ -243,11 +279,15 @@ class Node {
   Task<void> Sleep(std::chrono::milliseconds time);
 
   // stop.cc
-  Task<Status> EndProgram(std::shared_ptr<Entry> entry, std::chrono::milliseconds grace);
+  Task<Status> EndProgram(std::shared_ptr<Entry> entry, std::chrono::milliseconds grace,
+                          std::string actor);
   Task<void> AwaitEnd(std::shared_ptr<Entry> entry, std::chrono::milliseconds at_most);
 
   // remove.cc
-  Task<Status> RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecord request);
+  Task<Status> RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecord request,
+                           std::string actor);
+  // All that a driver has of a sandbox. `released`: Destroy has worked before, only files are left.
+  Task<Status> Erase(drivers::Driver* driver, std::string id, bool released);
 
   // recover.cc
   void LoadSnapshot(store::Snapshot snapshot);
@@ -266,7 +306,7 @@ class Node {
   // Saves a changed sandbox with one event about it; the memory copy changes only if the disk took
   // it.
   Task<Status> Save(std::shared_ptr<Entry> entry, Sandbox changed, std::string event_type,
-                    std::string message);
+                    std::string message, std::string actor = "agent");
 
   NodeDeps deps_;
   NodeConfig config_;
@@ -274,6 +314,7 @@ class Node {
   std::string incarnation_;
   std::vector<DriverState> drivers_;
   std::map<std::string, Tenant> tenants_;
+  std::shared_ptr<AsyncMutex> tenant_mutex_;  // held while a tenant is changed
   std::map<std::string, std::shared_ptr<Entry>> sandboxes_;
   std::map<std::string, Image> images_;
   std::shared_ptr<AsyncMutex> image_mutex_;          // held while an image is recorded or removed

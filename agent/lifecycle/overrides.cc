@@ -66,7 +66,7 @@ Task<StatusOr<CompatOverride>> Node::CreateOverride(Call call, CompatOverride wa
                              call.actor));
   auto write = [wanted, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.PutOverride(wanted));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
   overrides_[digest] = wanted;
@@ -125,7 +125,7 @@ Task<Status> Node::DeleteOverride(Call call, std::string image_digest, bool allo
                              StrCat("it was given by ", before.given_by), call.actor));
   auto write = [image_digest, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.DeleteOverride(image_digest));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   const Status saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok()) {

@@ -84,9 +84,14 @@ StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
                      StrCat("there is a sandbox '", spec.display_name, "' already"),
                      {.reason = "NAME_TAKEN", .constraint = "display_name"});
   }
-  const policy::IsolationDecision decision = policy::DecideIsolation(tenant.trust);
-  const DriverState* state = DriverOf(decision.isolation);
-  RETURN_IF_ERROR(CheckRuntime(state, decision.isolation));
+  const policy::Decision decision = Decide(tenant, image, spec);
+  RETURN_IF_ERROR(policy::ToStatus(decision));
+  const IsolationClass isolation = *decision.isolation;
+  const DriverState* state = DriverOf(isolation);
+  RETURN_IF_ERROR(CheckRuntime(state, isolation));
+  RETURN_IF_ERROR(policy::CheckQuota(
+      tenant, QuotaUseOf(tenant.name),
+      {.sandboxes = 1, .workload_bytes = spec.workload_bytes, .cpu_millis = spec.cpu_millis}));
   if (image.architecture != deps_.host.architecture) {
     return MakeError(StatusCode::kFailedPrecondition,
                      StrCat("image ", spec.image, " is for ", image.architecture, ", this node is ",
@@ -100,8 +105,8 @@ StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
   plan.driver = state->driver;
   plan.tenant = tenant;
   plan.record.spec = spec;
-  plan.record.isolation = decision.isolation;
-  plan.record.isolation_reason = decision.reason;
+  plan.record.isolation = isolation;
+  plan.record.decision = decision.record;
   plan.record.driver = state->driver->name();
   plan.record.image_digest = image.digest;
   plan.record.resources = {

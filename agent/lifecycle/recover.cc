@@ -37,6 +37,9 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
         co_await Report("sandbox.orphan", StrCat("sandboxes/", id), ToLogString(status));
     }
   }
+  // A restart may have come between a change of trust and the end of what rested on it.
+  const Status revoked = co_await AwaitRevoked(RevokeForbidden("agent"));
+  if (!revoked.ok()) co_await Report("sandbox.not_revoked", "node", ToLogString(revoked));
   co_return absl::OkStatus();
 }
 
@@ -183,11 +186,7 @@ Task<Status> Node::RecoverStray(drivers::Driver* driver, std::string id, bool st
       co_await Report("sandbox.not_rebuilt", StrCat("sandboxes/", id), ToLogString(rebuilt));
     }
   }
-  const auto work = [driver, id]() -> Status {
-    RETURN_IF_ERROR(driver->Destroy(id));
-    return driver->Purge(id);
-  };
-  CO_RETURN_IF_ERROR(co_await deps_.pool.Run(work));
+  CO_RETURN_IF_ERROR(co_await Erase(driver, id, false));
   co_await Report("sandbox.orphan_removed", StrCat("sandboxes/", id),
                   "nothing is recorded about it");
   co_return absl::OkStatus();
@@ -206,6 +205,9 @@ Task<Status> Node::Rebuild(drivers::Driver* driver, drivers::Driver::Recovered f
     co_return NotFound("nothing of it runs, and nothing says how it ended");
   }
   if (tenants_.count(kept.tenant.name) == 0) {
+    // The record is from the time of the start. Only a container that runs shows that its tenant
+    // has not lost its trust since, as that ends them all; the driver of containers comes first.
+    if (sandbox.isolation != IsolationClass::kContainer) kept.tenant.trust = Trust::kUntrusted;
     tenants_[kept.tenant.name] = kept.tenant;
     auto write = [tenant = kept.tenant](store::Transaction& txn) { return txn.PutTenant(tenant); };
     (co_await Commit(std::move(write))).IgnoreError();

@@ -5,14 +5,13 @@
 
 namespace claw::lifecycle {
 
-Task<Status> Node::DeleteSandbox(std::string request_id, std::string name, bool force,
-                                 bool allow_missing) {
+Task<Status> Node::DeleteSandbox(Call call, std::string name, bool force, bool allow_missing) {
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(name);
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(request_id, "DeleteSandbox", fingerprint));
+                      co_await BeginRequest(call.request_id, "DeleteSandbox", fingerprint));
   if (earlier) co_return absl::OkStatus();
-  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+  const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const std::shared_ptr<Entry> entry = Find(name);
   if (entry == nullptr) co_return allow_missing ? absl::OkStatus() : FindOrError(name).status();
   if (!IsTerminal(entry->record.state)) {
@@ -22,31 +21,31 @@ Task<Status> Node::DeleteSandbox(std::string request_id, std::string name, bool 
                                  ToString(entry->record.state), "; stop it first, or force it"),
                           {.reason = "STILL_RUNNING", .constraint = "state"});
     }
-    CO_RETURN_IF_ERROR(co_await EndProgram(entry, std::chrono::milliseconds(0)));
+    CO_RETURN_IF_ERROR(co_await EndProgram(entry, std::chrono::milliseconds(0), call.actor));
   }
-  co_return co_await RemoveEntry(entry, MakeRequest(request_id, "DeleteSandbox", fingerprint,
-                                                    StrCat("sandboxes/", entry->record.id)));
+  co_return co_await RemoveEntry(entry,
+                                 MakeRequest(call.request_id, "DeleteSandbox", fingerprint,
+                                             StrCat("sandboxes/", entry->record.id)),
+                                 call.actor);
 }
 
-Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecord request) {
+Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecord request,
+                               std::string actor) {
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
   if (entry->removed) co_return absl::OkStatus();
   drivers::Driver* driver = DriverFor(entry->record.driver);
   if (driver == nullptr) {
     co_return FailedPrecondition("this node no longer has the driver ", entry->record.driver);
   }
-  auto work = [driver, id = entry->record.id]() -> Status {
-    RETURN_IF_ERROR(driver->Destroy(id));
-    return driver->Purge(id);
-  };
-  const Status purged = co_await deps_.pool.Run(std::move(work));
+  const Status purged = co_await Erase(driver, entry->record.id, entry->record.released);
   CO_RETURN_IF_ERROR(Annotate(purged, StrCat("remove sandbox ", entry->record.id)));
   std::vector<Event> events;
   events.push_back(MakeEvent("sandbox.removed", StrCat("sandboxes/", entry->record.id),
-                             entry->record.spec.tenant, "removed with its output"));
+                             entry->record.spec.tenant, "removed with its output",
+                             std::move(actor)));
   const auto write = [id = entry->record.id, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.DeleteSandbox(id));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
   RememberRequest(request);
@@ -54,6 +53,14 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
   sandboxes_.erase(entry->record.id);
   entry->changed.NotifyAll();
   co_return absl::OkStatus();
+}
+
+Task<Status> Node::Erase(drivers::Driver* driver, std::string id, bool released) {
+  auto work = [driver, id, released]() -> Status {
+    if (!released) RETURN_IF_ERROR(driver->Destroy(id));
+    return driver->Purge(id);
+  };
+  co_return co_await deps_.pool.Run(std::move(work));
 }
 
 }  // namespace claw::lifecycle

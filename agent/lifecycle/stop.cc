@@ -7,27 +7,28 @@
 
 namespace claw::lifecycle {
 
-Task<StatusOr<Sandbox>> Node::StopSandbox(std::string request_id, std::string name,
+Task<StatusOr<Sandbox>> Node::StopSandbox(Call call, std::string name,
                                           std::optional<std::chrono::milliseconds> grace) {
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(name);
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(request_id, "StopSandbox", fingerprint));
-  if (earlier) co_return GetSandbox(earlier->subject.substr(earlier->subject.find('/') + 1));
-  const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
+                      co_await BeginRequest(call.request_id, "StopSandbox", fingerprint));
+  if (earlier) co_return GetSandbox(ResourceId(earlier->subject));
+  const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
-  CO_RETURN_IF_ERROR(co_await EndProgram(entry, grace.value_or(config_.stop_grace)));
-  if (!request_id.empty()) {
-    const auto request =
-        MakeRequest(request_id, "StopSandbox", fingerprint, StrCat("sandboxes/", entry->record.id));
-    auto write = [request](store::Transaction& txn) { return txn.PutRequest(request); };
+  CO_RETURN_IF_ERROR(co_await EndProgram(entry, grace.value_or(config_.stop_grace), call.actor));
+  if (!call.request_id.empty()) {
+    const auto request = MakeRequest(call.request_id, "StopSandbox", fingerprint,
+                                     StrCat("sandboxes/", entry->record.id));
+    auto write = [request](store::Transaction& txn) { return RecordRequest(txn, request); };
     CO_RETURN_IF_ERROR(co_await Commit(std::move(write)));
     RememberRequest(request);
   }
   co_return entry->record;
 }
 
-Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::milliseconds grace) {
+Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::milliseconds grace,
+                              std::string actor) {
   drivers::Driver* driver = DriverFor(entry->record.driver);
   for (const int signal : {SIGTERM, SIGKILL}) {
     if (signal == SIGTERM && grace.count() == 0) continue;
@@ -40,8 +41,9 @@ Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::millise
         Sandbox stopping = entry->record;
         CO_RETURN_IF_ERROR(Transition(stopping, SandboxState::kStopping));
         // Stopping must work on a full disk; then only the note about it is missing.
-        const Status noted = co_await Save(entry, stopping, "sandbox.stopping",
-                                           StrCat("asked to end within ", grace.count(), " ms"));
+        const Status noted =
+            co_await Save(entry, stopping, "sandbox.stopping",
+                          StrCat("asked to end within ", grace.count(), " ms"), actor);
         if (!noted.ok()) entry->record.state = SandboxState::kStopping;
       }
       auto work = [driver, handle = entry->record.handle, signal] {
@@ -61,15 +63,8 @@ Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::millise
 }
 
 Task<void> Node::AwaitEnd(std::shared_ptr<Entry> entry, std::chrono::milliseconds at_most) {
-  // The timer's handler may run after this coroutine is through: what it touches is shared.
-  auto expired = std::make_shared<bool>(false);
-  asio::steady_timer timer(deps_.strand, at_most);
-  timer.async_wait([expired, entry](boost::system::error_code error) {
-    if (error) return;
-    *expired = true;
-    entry->changed.NotifyAll();
-  });
-  while (!*expired && !entry->removed && !IsTerminal(entry->record.state)) {
+  const Timeout timeout(deps_.strand, at_most, Entry::Changes(entry));
+  while (!timeout.expired() && !entry->removed && !IsTerminal(entry->record.state)) {
     co_await entry->changed.Wait();
   }
 }

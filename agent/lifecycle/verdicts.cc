@@ -73,7 +73,7 @@ Task<StatusOr<CompatVerdict>> Node::AcceptVerdict(Call call, std::string image) 
   const std::string fingerprint = ContentFingerprint(image);
   CO_ASSIGN_OR_RETURN(const auto earlier,
                       co_await BeginRequest(call.request_id, "AcceptVerdict", fingerprint));
-  if (earlier) co_return GetVerdict(earlier->subject.substr(earlier->subject.find('/') + 1));
+  if (earlier) co_return GetVerdict(ResourceId(earlier->subject));
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(CompatVerdict verdict, GetVerdict(image));
   CO_RETURN_IF_ERROR(CheckAcceptable(verdict, IsStale(verdict)));
@@ -86,7 +86,7 @@ Task<StatusOr<CompatVerdict>> Node::AcceptVerdict(Call call, std::string image) 
   events.push_back(MakeEvent("compat.accepted", subject, "", verdict.summary, call.actor));
   auto write = [verdict, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.PutVerdict(verdict));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
   // A test that has ended meanwhile wrote after this, and what it found was not accepted.
@@ -124,7 +124,7 @@ Task<Status> Node::DeleteVerdict(Call call, std::string image, bool allow_missin
                              StrCat(removed.size(), " verdicts removed"), call.actor));
   auto write = [removed, request](store::Transaction& txn) -> Status {
     for (const auto& [key, verdict] : removed) RETURN_IF_ERROR(txn.DeleteVerdict(key));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   const Status saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok()) {

@@ -29,7 +29,7 @@ constexpr EnumNames<EndReason, 7> kReasonNames = {{
     {EndReason::kOomKilled, "OOM_KILLED"},
     {EndReason::kProofFailed, "PROOF_FAILED"},
     {EndReason::kHostRestart, "HOST_RESTART"},
-    {EndReason::kTrustLowered, "TRUST_LOWERED"},
+    {EndReason::kRevoked, "REVOKED"},
 }};
 
 Status ValidatePath(std::string_view field, std::string_view path) {

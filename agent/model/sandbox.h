@@ -28,12 +28,13 @@ enum class SandboxState {
 // Why a sandbox that ran is over.
 enum class EndReason {
   kNone,
-  kExited,        // the program ended by itself, or by a signal of its own making
-  kStopped,       // an administrator or the controller stopped it
-  kOomKilled,     // the kernel stopped it at its memory limit
-  kProofFailed,   // what ran was not what was promised, so it was killed
-  kHostRestart,   // the machine went down under it
-  kTrustLowered,  // its tenant lost the trust that its class rested on
+  kExited,       // the program ended by itself, or by a signal of its own making
+  kStopped,      // an administrator or the controller stopped it
+  kOomKilled,    // the kernel stopped it at its memory limit
+  kProofFailed,  // what ran was not what was promised, so it was killed
+  kHostRestart,  // the machine went down under it
+  kRevoked,  // the policy no longer allows its class: its tenant lost its trust, or the node its
+             // class
 };
 
 struct Mount {

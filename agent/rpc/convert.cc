@@ -37,13 +37,21 @@ Status CheckEnv(const google::protobuf::RepeatedPtrField<std::string>& env) {
   return absl::OkStatus();
 }
 
-pb::Trust ToProto(Trust trust) {
-  return trust == Trust::kTrusted ? pb::TRUST_TRUSTED : pb::TRUST_UNTRUSTED;
-}
-
-pb::IsolationClass ToProto(IsolationClass isolation) {
-  return isolation == IsolationClass::kGvisor ? pb::ISOLATION_CLASS_GVISOR
-                                              : pb::ISOLATION_CLASS_CONTAINER;
+pb::IsolationDecision ToProto(const DecisionRecord& decision) {
+  pb::IsolationDecision proto;
+  proto.set_isolation_class(rpc::ToProto(decision.isolation));
+  proto.set_rule(decision.rule);
+  proto.set_reason(decision.reason);
+  proto.set_trust(std::string(ToString(decision.trust)));
+  proto.set_node_class(std::string(ToString(decision.node_class)));
+  proto.set_compat(std::string(ToString(decision.compat)));
+  proto.mutable_signers()->Assign(decision.signers.begin(), decision.signers.end());
+  if (!decision.override_by.empty()) {
+    proto.set_override_by(decision.override_by);
+    SetTime(decision.override_expires_at, proto.mutable_override_expire_time());
+  }
+  SetTime(decision.decided_at, proto.mutable_decide_time());
+  return proto;
 }
 
 pb::SandboxState ToProto(SandboxState state) {
@@ -80,6 +88,8 @@ pb::EndReason ToProto(EndReason reason) {
       return pb::END_REASON_PROOF_FAILED;
     case EndReason::kHostRestart:
       return pb::END_REASON_HOST_RESTART;
+    case EndReason::kRevoked:
+      return pb::END_REASON_REVOKED;
   }
   return pb::END_REASON_UNSPECIFIED;
 }
@@ -107,6 +117,7 @@ pb::SandboxSpec ToProto(const SandboxSpec& spec) {
   proto.set_read_only_root(spec.read_only_root);
   proto.set_auto_remove(spec.auto_remove);
   proto.mutable_labels()->insert(spec.labels.begin(), spec.labels.end());
+  if (spec.isolation) proto.set_isolation_class(rpc::ToProto(*spec.isolation));
   return proto;
 }
 
@@ -124,6 +135,34 @@ bool HasProcess(SandboxState state) {
 
 }  // namespace
 
+pb::IsolationClass ToProto(IsolationClass isolation) {
+  switch (isolation) {
+    case IsolationClass::kContainer:
+      return pb::ISOLATION_CLASS_CONTAINER;
+    case IsolationClass::kGvisor:
+      return pb::ISOLATION_CLASS_GVISOR;
+    case IsolationClass::kLegacyHardened:
+      return pb::ISOLATION_CLASS_LEGACY_HARDENED;
+  }
+  return pb::ISOLATION_CLASS_UNSPECIFIED;
+}
+
+StatusOr<std::optional<IsolationClass>> FromProto(pb::IsolationClass isolation) {
+  switch (isolation) {
+    case pb::ISOLATION_CLASS_UNSPECIFIED:
+      return std::nullopt;
+    case pb::ISOLATION_CLASS_CONTAINER:
+      return IsolationClass::kContainer;
+    case pb::ISOLATION_CLASS_GVISOR:
+      return IsolationClass::kGvisor;
+    case pb::ISOLATION_CLASS_LEGACY_HARDENED:
+      return IsolationClass::kLegacyHardened;
+    default:
+      return BadField("isolation_class", StrCat("has the value ", static_cast<int>(isolation),
+                                                ", which this node does not know"));
+  }
+}
+
 void SetTime(Time time, google::protobuf::Timestamp* out) {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
   out->set_seconds(seconds.time_since_epoch().count());
@@ -131,19 +170,6 @@ void SetTime(Time time, google::protobuf::Timestamp* out) {
 }
 
 std::string SandboxName(const std::string& id) { return StrCat("sandboxes/", id); }
-
-StatusOr<Trust> FromProto(pb::Trust trust) {
-  switch (trust) {
-    case pb::TRUST_UNSPECIFIED:
-    case pb::TRUST_UNTRUSTED:
-      return Trust::kUntrusted;
-    case pb::TRUST_TRUSTED:
-      return Trust::kTrusted;
-    default:
-      return BadField("trust", StrCat("has the value ", static_cast<int>(trust),
-                                      ", which this node does not know"));
-  }
-}
 
 StatusOr<SandboxSpec> FromProto(const pb::SandboxSpec& proto) {
   SandboxSpec spec;
@@ -167,6 +193,7 @@ StatusOr<SandboxSpec> FromProto(const pb::SandboxSpec& proto) {
   spec.read_only_root = proto.read_only_root();
   spec.auto_remove = proto.auto_remove();
   spec.labels = {proto.labels().begin(), proto.labels().end()};
+  ASSIGN_OR_RETURN(spec.isolation, FromProto(proto.isolation_class()));
   RETURN_IF_ERROR(ValidateSpec(spec));
   return spec;
 }
@@ -190,15 +217,6 @@ StatusOr<drivers::ExecSpec> FromProto(const pb::ExecSpec& spec) {
                            .stdin_open = spec.stdin_open()};
 }
 
-pb::Tenant ToProto(const Tenant& tenant, int sandbox_count) {
-  pb::Tenant proto;
-  proto.set_name(StrCat("tenants/", tenant.name));
-  proto.set_trust(ToProto(tenant.trust));
-  SetTime(tenant.created_at, proto.mutable_create_time());
-  proto.set_sandbox_count(sandbox_count);
-  return proto;
-}
-
 pb::ExitStatus ToProto(const ExitInfo& exit) {
   pb::ExitStatus proto;
   proto.set_exit_code(exit.exit_code);
@@ -215,7 +233,8 @@ pb::Sandbox ToProto(const Sandbox& sandbox) {
   proto.set_state(ToProto(sandbox.state));
   proto.set_revision(sandbox.revision);
   proto.set_isolation_class(ToProto(sandbox.isolation));
-  proto.set_isolation_reason(sandbox.isolation_reason);
+  proto.set_isolation_reason(sandbox.decision.reason);
+  *proto.mutable_decision() = ToProto(sandbox.decision);
   proto.set_driver(sandbox.driver);
   proto.set_image_digest(sandbox.image_digest);
   SetResources(sandbox.resources, proto.mutable_resources());
@@ -246,6 +265,8 @@ pb::Image ToProto(const Image& image, int use_count) {
   proto.set_cleared_setuid_bits(image.cleared_setuid_bits);
   SetTime(image.created_at, proto.mutable_create_time());
   proto.set_use_count(use_count);
+  proto.mutable_labels()->insert(image.labels.begin(), image.labels.end());
+  proto.mutable_signers()->Assign(image.signers.begin(), image.signers.end());
   return proto;
 }
 
@@ -257,6 +278,7 @@ pb::Event ToProto(const Event& event) {
   proto.set_subject(event.subject);
   if (!event.tenant.empty()) proto.set_tenant(StrCat("tenants/", event.tenant));
   proto.set_message(event.message);
+  proto.set_actor(event.actor);
   return proto;
 }
 

@@ -21,9 +21,14 @@ namespace pb = ::claw::node::v1;
 void SetTime(Time time, google::protobuf::Timestamp* out);
 
 StatusOr<Trust> FromProto(pb::Trust trust);
+StatusOr<std::optional<IsolationClass>> FromProto(pb::IsolationClass isolation);
+// Unchecked but for the trust: ValidateTenant does that.
+StatusOr<Tenant> FromProto(const pb::CreateTenantRequest& request);
+StatusOr<lifecycle::TenantPatch> FromProto(const pb::UpdateTenantRequest& request);
 StatusOr<SandboxSpec> FromProto(const pb::SandboxSpec& spec);  // defaults filled in, and validated
 StatusOr<drivers::ExecSpec> FromProto(const pb::ExecSpec& spec);
 
+pb::IsolationClass ToProto(IsolationClass isolation);
 pb::Tenant ToProto(const Tenant& tenant, int sandbox_count);
 pb::Sandbox ToProto(const Sandbox& sandbox);
 pb::ExitStatus ToProto(const ExitInfo& exit);

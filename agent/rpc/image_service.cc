@@ -95,22 +95,22 @@ Task<Status> Fetch(const Context& context, Sink<pb::ImageProgress>& sink,
 }
 
 Task<Status> PullImage(const Context& context, const pb::PullImageRequest& request,
-                       Sink<pb::ImageProgress>& sink) {
+                       const std::string& actor, Sink<pb::ImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (request.reference().empty()) co_return BadField("reference", "is missing");
   auto fetch = [&](image::Progress progress) {
-    return context.node.PullImage(request.request_id(), request.reference(), request.insecure(),
+    return context.node.PullImage(MakeCall(request, actor), request.reference(), request.insecure(),
                                   std::move(progress));
   };
   co_return co_await Fetch(context, sink, std::move(fetch));
 }
 
 Task<Status> ImportImage(const Context& context, const pb::ImportImageRequest& request,
-                         Sink<pb::ImageProgress>& sink) {
+                         const std::string& actor, Sink<pb::ImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (request.source().empty()) co_return BadField("source", "is missing");
   auto fetch = [&](image::Progress progress) {
-    return context.node.ImportImage(request.request_id(), request.source(), request.reference(),
+    return context.node.ImportImage(MakeCall(request, actor), request.source(), request.reference(),
                                     std::move(progress));
   };
   co_return co_await Fetch(context, sink, std::move(fetch));
@@ -135,19 +135,21 @@ Task<StatusOr<pb::ListImagesResponse>> ListImages(const Context& context,
   co_return response;
 }
 
-Task<StatusOr<Empty>> DeleteImage(const Context& context, const pb::DeleteImageRequest& request) {
+Task<StatusOr<Empty>> DeleteImage(const Context& context, const pb::DeleteImageRequest& request,
+                                  const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   CO_ASSIGN_OR_RETURN(const std::string name, ParseImageName("name", request.name()));
   const Status status =
-      co_await context.node.DeleteImage(request.request_id(), name, request.allow_missing());
+      co_await context.node.DeleteImage(MakeCall(request, actor), name, request.allow_missing());
   if (!status.ok()) co_return status;
   co_return Empty();
 }
 
-Task<StatusOr<pb::CollectGarbageResponse>> CollectGarbage(
-    const Context& context, const pb::CollectGarbageRequest& request) {
+Task<StatusOr<pb::CollectGarbageResponse>> CollectGarbage(const Context& context,
+                                                          const pb::CollectGarbageRequest& request,
+                                                          const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  const auto garbage = co_await context.node.CollectImages(request.request_id(), request.all(),
+  const auto garbage = co_await context.node.CollectImages(MakeCall(request, actor), request.all(),
                                                            request.validate_only());
   if (!garbage.ok()) co_return garbage.status();
   pb::CollectGarbageResponse response;
@@ -166,12 +168,12 @@ class ImageService final : public pb::ImageService::CallbackService {
   explicit ImageService(const Context& context) : context_(context) {}
 
   grpc::ServerWriteReactor<pb::ImageProgress>* PullImage(
-      CallContext* /*call*/, const pb::PullImageRequest* request) override {
-    return ServerStream(context_, kFinish, request, rpc::PullImage);
+      CallContext* call, const pb::PullImageRequest* request) override {
+    return ChangeStream(context_, *call, request, rpc::PullImage);
   }
   grpc::ServerWriteReactor<pb::ImageProgress>* ImportImage(
-      CallContext* /*call*/, const pb::ImportImageRequest* request) override {
-    return ServerStream(context_, kFinish, request, rpc::ImportImage);
+      CallContext* call, const pb::ImportImageRequest* request) override {
+    return ChangeStream(context_, *call, request, rpc::ImportImage);
   }
   grpc::ServerUnaryReactor* GetImage(CallContext* /*call*/, const pb::GetImageRequest* request,
                                      pb::Image* response) override {
@@ -181,15 +183,14 @@ class ImageService final : public pb::ImageService::CallbackService {
                                        pb::ListImagesResponse* response) override {
     return Unary(context_, kCancel, request, response, rpc::ListImages);
   }
-  grpc::ServerUnaryReactor* DeleteImage(CallContext* /*call*/,
-                                        const pb::DeleteImageRequest* request,
+  grpc::ServerUnaryReactor* DeleteImage(CallContext* call, const pb::DeleteImageRequest* request,
                                         Empty* response) override {
-    return Unary(context_, kFinish, request, response, rpc::DeleteImage);
+    return Change(context_, *call, request, response, rpc::DeleteImage);
   }
-  grpc::ServerUnaryReactor* CollectGarbage(CallContext* /*call*/,
+  grpc::ServerUnaryReactor* CollectGarbage(CallContext* call,
                                            const pb::CollectGarbageRequest* request,
                                            pb::CollectGarbageResponse* response) override {
-    return Unary(context_, kFinish, request, response, rpc::CollectGarbage);
+    return Change(context_, *call, request, response, rpc::CollectGarbage);
   }
 
  private:

@@ -13,10 +13,17 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/status.h"
+#include "agent/lifecycle/call.h"
 
 namespace claw::rpc {
 
 Status BadField(std::string_view field, std::string_view why);
+
+// What the node is told of a request that changes something.
+template <typename Request>
+lifecycle::Call MakeCall(const Request& request, const std::string& actor) {
+  return {.request_id = request.request_id(), .actor = actor};
+}
 
 // "sandboxes/X" -> X, an id or a display name.
 StatusOr<std::string> ParseSandboxName(std::string_view field, std::string_view name);

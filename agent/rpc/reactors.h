@@ -8,9 +8,11 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "agent/rpc/call_task.h"
+#include "agent/rpc/caller.h"
 #include "agent/rpc/context.h"
 #include "agent/rpc/gates.h"
 #include "agent/rpc/status.h"
@@ -58,6 +60,20 @@ grpc::ServerUnaryReactor* Unary(const Context& context, WhenCallerLeaves when,
   auto reactor = std::make_shared<UnaryReactor<Response>>(context, when, response);
   reactor->Start(reactor, [&context, request, body] { return body(context, *request); });
   return reactor.get();  // gRPC calls OnDone, which lets go of it, only after it got it
+}
+
+// The same for changes: `body` is told who asks, as well.
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* Change(const Context& context, const grpc::CallbackServerContext& call,
+                                 const Request* request, Response* response,
+                                 Task<StatusOr<Response>> (*body)(const Context&, const Request&,
+                                                                  const std::string& actor)) {
+  auto reactor =
+      std::make_shared<UnaryReactor<Response>>(context, WhenCallerLeaves::kFinish, response);
+  reactor->Start(reactor, [&context, request, body, actor = CallerIdentity(call)] {
+    return body(context, *request, actor);
+  });
+  return reactor.get();
 }
 
 // What server streams and two-way streams have in common: writing, ending, being cancelled.
@@ -121,6 +137,19 @@ grpc::ServerWriteReactor<Response>* ServerStream(
   reactor->Start(reactor, [&context, request, body, sink = reactor.get()] {
     return body(context, *request, *sink);
   });
+  return reactor.get();
+}
+
+// The same for changes: `body` is told who asks, as well.
+template <typename Request, typename Response>
+grpc::ServerWriteReactor<Response>* ChangeStream(
+    const Context& context, const grpc::CallbackServerContext& call, const Request* request,
+    Task<Status> (*body)(const Context&, const Request&, const std::string& actor,
+                         Sink<Response>&)) {
+  auto reactor =
+      std::make_shared<ServerStreamReactor<Response>>(context, WhenCallerLeaves::kFinish);
+  reactor->Start(reactor, [&context, request, body, actor = CallerIdentity(call),
+                           sink = reactor.get()] { return body(context, *request, actor, *sink); });
   return reactor.get();
 }
 

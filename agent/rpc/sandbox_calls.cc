@@ -30,10 +30,11 @@ StatusOr<std::optional<std::chrono::milliseconds>> GraceOf(const pb::StopSandbox
 }  // namespace
 
 Task<StatusOr<pb::Sandbox>> CreateSandbox(const Context& context,
-                                          const pb::CreateSandboxRequest& request) {
+                                          const pb::CreateSandboxRequest& request,
+                                          const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   CO_ASSIGN_OR_RETURN(SandboxSpec spec, FromProto(request.spec()));
-  co_return Show(co_await context.node.CreateSandbox(request.request_id(), std::move(spec),
+  co_return Show(co_await context.node.CreateSandbox(MakeCall(request, actor), std::move(spec),
                                                      request.validate_only()));
 }
 
@@ -63,19 +64,20 @@ Task<StatusOr<pb::ListSandboxesResponse>> ListSandboxes(const Context& context,
 }
 
 Task<StatusOr<pb::Sandbox>> StopSandbox(const Context& context,
-                                        const pb::StopSandboxRequest& request) {
+                                        const pb::StopSandboxRequest& request,
+                                        const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   CO_ASSIGN_OR_RETURN(const std::string name, ParseSandboxName("name", request.name()));
   CO_ASSIGN_OR_RETURN(const auto grace, GraceOf(request));
-  co_return Show(co_await context.node.StopSandbox(request.request_id(), name, grace));
+  co_return Show(co_await context.node.StopSandbox(MakeCall(request, actor), name, grace));
 }
 
-Task<StatusOr<Empty>> DeleteSandbox(const Context& context,
-                                    const pb::DeleteSandboxRequest& request) {
+Task<StatusOr<Empty>> DeleteSandbox(const Context& context, const pb::DeleteSandboxRequest& request,
+                                    const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   CO_ASSIGN_OR_RETURN(const std::string name, ParseSandboxName("name", request.name()));
   const Status status = co_await context.node.DeleteSandbox(
-      request.request_id(), name, request.force(), request.allow_missing());
+      MakeCall(request, actor), name, request.force(), request.allow_missing());
   if (!status.ok()) co_return status;
   co_return Empty();
 }

@@ -11,15 +11,18 @@ namespace claw::rpc {
 // SandboxService without gRPC. The streams that have more to them have files of their own.
 
 Task<StatusOr<node::v1::Sandbox>> CreateSandbox(const Context& context,
-                                                const node::v1::CreateSandboxRequest& request);
+                                                const node::v1::CreateSandboxRequest& request,
+                                                const std::string& actor);
 Task<StatusOr<node::v1::Sandbox>> GetSandbox(const Context& context,
                                              const node::v1::GetSandboxRequest& request);
 Task<StatusOr<node::v1::ListSandboxesResponse>> ListSandboxes(
     const Context& context, const node::v1::ListSandboxesRequest& request);
 Task<StatusOr<node::v1::Sandbox>> StopSandbox(const Context& context,
-                                              const node::v1::StopSandboxRequest& request);
-Task<StatusOr<google::protobuf::Empty>> DeleteSandbox(
-    const Context& context, const node::v1::DeleteSandboxRequest& request);
+                                              const node::v1::StopSandboxRequest& request,
+                                              const std::string& actor);
+Task<StatusOr<google::protobuf::Empty>> DeleteSandbox(const Context& context,
+                                                      const node::v1::DeleteSandboxRequest& request,
+                                                      const std::string& actor);
 Task<StatusOr<node::v1::Sandbox>> WaitSandbox(const Context& context,
                                               const node::v1::WaitSandboxRequest& request);
 Task<StatusOr<node::v1::ListSandboxStatsResponse>> ListSandboxStats(

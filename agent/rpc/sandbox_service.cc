@@ -18,10 +18,10 @@ class SandboxService final : public pb::SandboxService::CallbackService {
  public:
   explicit SandboxService(const Context& context) : context_(context) {}
 
-  grpc::ServerUnaryReactor* CreateSandbox(CallContext* /*call*/,
+  grpc::ServerUnaryReactor* CreateSandbox(CallContext* call,
                                           const pb::CreateSandboxRequest* request,
                                           pb::Sandbox* response) override {
-    return Unary(context_, kFinish, request, response, rpc::CreateSandbox);
+    return Change(context_, *call, request, response, rpc::CreateSandbox);
   }
   grpc::ServerUnaryReactor* GetSandbox(CallContext* /*call*/, const pb::GetSandboxRequest* request,
                                        pb::Sandbox* response) override {
@@ -32,15 +32,14 @@ class SandboxService final : public pb::SandboxService::CallbackService {
                                           pb::ListSandboxesResponse* response) override {
     return Unary(context_, kCancel, request, response, rpc::ListSandboxes);
   }
-  grpc::ServerUnaryReactor* StopSandbox(CallContext* /*call*/,
-                                        const pb::StopSandboxRequest* request,
+  grpc::ServerUnaryReactor* StopSandbox(CallContext* call, const pb::StopSandboxRequest* request,
                                         pb::Sandbox* response) override {
-    return Unary(context_, kFinish, request, response, rpc::StopSandbox);
+    return Change(context_, *call, request, response, rpc::StopSandbox);
   }
-  grpc::ServerUnaryReactor* DeleteSandbox(CallContext* /*call*/,
+  grpc::ServerUnaryReactor* DeleteSandbox(CallContext* call,
                                           const pb::DeleteSandboxRequest* request,
                                           Empty* response) override {
-    return Unary(context_, kFinish, request, response, rpc::DeleteSandbox);
+    return Change(context_, *call, request, response, rpc::DeleteSandbox);
   }
   grpc::ServerUnaryReactor* WaitSandbox(CallContext* /*call*/,
                                         const pb::WaitSandboxRequest* request,

@@ -1,20 +1,19 @@
 #include "agent/rpc/server.h"
 
+#include <fcntl.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
-#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
-#include <sys/stat.h>
+#include <grpcpp/server_posix.h>
 
-#include <cerrno>
 #include <thread>
 #include <vector>
 
+#include "agent/rpc/acceptor.h"
 #include "agent/rpc/malformed.h"
 #include "agent/rpc/services.h"
-#include "agent/rpc/unix_socket.h"
 
 namespace claw::rpc {
 namespace {
@@ -27,7 +26,7 @@ constexpr int kMaxThreads = 4;
 
 class GrpcServer final : public Server {
  public:
-  explicit GrpcServer(const Context& context) {
+  explicit GrpcServer(const Context& context) : strand_(context.strand) {
     services_.push_back(MakeNodeService(context));
     services_.push_back(MakeTenantService(context));
     services_.push_back(MakeSandboxService(context));
@@ -37,16 +36,19 @@ class GrpcServer final : public Server {
   }
 
   Status Listen(const std::filesystem::path& socket) {
-    RETURN_IF_ERROR(ClearSocketPath(socket));
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     Configure(builder);
-    builder.AddListeningPort(StrCat("unix:", socket.string()), grpc::InsecureServerCredentials());
     server_ = builder.BuildAndStart();
-    if (!server_) return Internal("cannot listen on ", socket.string());
-    if (::chmod(socket.c_str(), 0660) != 0) return ErrnoError(errno, "chmod the socket");
+    if (!server_) return Internal("cannot make the gRPC server");
     SetServing(true);
+    auto give = [this](UniqueFd connection) {
+      const int flags = ::fcntl(connection.get(), F_GETFL);
+      ::fcntl(connection.get(), F_SETFL, flags | O_NONBLOCK);
+      grpc::AddInsecureChannelFromFd(server_.get(), connection.release());
+    };
+    ASSIGN_OR_RETURN(acceptor_, Acceptor::Listen(strand_, socket, std::move(give)));
     return absl::OkStatus();
   }
 
@@ -55,6 +57,7 @@ class GrpcServer final : public Server {
   }
 
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done) override {
+    acceptor_->Close();
     shutdown_ = std::jthread([this, grace, done = std::move(done)] {
       server_->Shutdown(std::chrono::system_clock::now() + grace);
       done();
@@ -77,8 +80,10 @@ class GrpcServer final : public Server {
     builder.experimental().SetInterceptorCreators(std::move(interceptors));
   }
 
+  const asio::any_io_executor strand_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<grpc::Server> server_;
+  std::shared_ptr<Acceptor> acceptor_;
   std::jthread shutdown_;
 };
 

@@ -15,12 +15,11 @@ pb::Tenant Show(const Context& context, const Tenant& tenant) {
 }
 
 Task<StatusOr<pb::Tenant>> CreateTenant(const Context& context,
-                                        const pb::CreateTenantRequest& request) {
+                                        const pb::CreateTenantRequest& request,
+                                        const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  CO_RETURN_IF_ERROR(ValidateName("tenant_id", request.tenant_id()));
-  CO_ASSIGN_OR_RETURN(const Trust trust, FromProto(request.trust()));
-  auto tenant =
-      co_await context.node.CreateTenant(request.request_id(), request.tenant_id(), trust);
+  CO_ASSIGN_OR_RETURN(Tenant wanted, FromProto(request));
+  auto tenant = co_await context.node.CreateTenant(MakeCall(request, actor), std::move(wanted));
   if (!tenant.ok()) co_return tenant.status();
   co_return Show(context, *tenant);
 }
@@ -44,11 +43,25 @@ Task<StatusOr<pb::ListTenantsResponse>> ListTenants(const Context& context,
   co_return response;
 }
 
-Task<StatusOr<Empty>> DeleteTenant(const Context& context, const pb::DeleteTenantRequest& request) {
+Task<StatusOr<pb::Tenant>> UpdateTenant(const Context& context,
+                                        const pb::UpdateTenantRequest& request,
+                                        const std::string& actor) {
+  CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  CO_ASSIGN_OR_RETURN(const std::string name,
+                      ParseTenantName("tenant.name", request.tenant().name()));
+  CO_ASSIGN_OR_RETURN(lifecycle::TenantPatch patch, FromProto(request));
+  auto tenant =
+      co_await context.node.UpdateTenant(MakeCall(request, actor), name, std::move(patch));
+  if (!tenant.ok()) co_return tenant.status();
+  co_return Show(context, *tenant);
+}
+
+Task<StatusOr<Empty>> DeleteTenant(const Context& context, const pb::DeleteTenantRequest& request,
+                                   const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   CO_ASSIGN_OR_RETURN(const std::string name, ParseTenantName("name", request.name()));
   const Status status =
-      co_await context.node.DeleteTenant(request.request_id(), name, request.allow_missing());
+      co_await context.node.DeleteTenant(MakeCall(request, actor), name, request.allow_missing());
   if (!status.ok()) co_return status;
   co_return Empty();
 }
@@ -57,10 +70,10 @@ class TenantService final : public pb::TenantService::CallbackService {
  public:
   explicit TenantService(const Context& context) : context_(context) {}
 
-  grpc::ServerUnaryReactor* CreateTenant(grpc::CallbackServerContext* /*call*/,
+  grpc::ServerUnaryReactor* CreateTenant(grpc::CallbackServerContext* call,
                                          const pb::CreateTenantRequest* request,
                                          pb::Tenant* response) override {
-    return Unary(context_, WhenCallerLeaves::kFinish, request, response, rpc::CreateTenant);
+    return Change(context_, *call, request, response, rpc::CreateTenant);
   }
   grpc::ServerUnaryReactor* GetTenant(grpc::CallbackServerContext* /*call*/,
                                       const pb::GetTenantRequest* request,
@@ -72,10 +85,15 @@ class TenantService final : public pb::TenantService::CallbackService {
                                         pb::ListTenantsResponse* response) override {
     return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::ListTenants);
   }
-  grpc::ServerUnaryReactor* DeleteTenant(grpc::CallbackServerContext* /*call*/,
+  grpc::ServerUnaryReactor* UpdateTenant(grpc::CallbackServerContext* call,
+                                         const pb::UpdateTenantRequest* request,
+                                         pb::Tenant* response) override {
+    return Change(context_, *call, request, response, rpc::UpdateTenant);
+  }
+  grpc::ServerUnaryReactor* DeleteTenant(grpc::CallbackServerContext* call,
                                          const pb::DeleteTenantRequest* request,
                                          Empty* response) override {
-    return Unary(context_, WhenCallerLeaves::kFinish, request, response, rpc::DeleteTenant);
+    return Change(context_, *call, request, response, rpc::DeleteTenant);
   }
 
  private:

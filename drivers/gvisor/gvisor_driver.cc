@@ -245,14 +245,8 @@ void GvisorDriver::EndExec(const Instance& instance, pid_t pid) {
 }
 
 Status GvisorDriver::DeleteRuntimeState(const std::string& id) {
-  const auto remembered = [this, &id] {
-    const std::vector<std::string> ids = RuntimeIds();
-    return std::find(ids.begin(), ids.end(), id) != ids.end();
-  };
-  if (!remembered()) return absl::OkStatus();
-  const Status deleted = RunRuntime({"delete", "--force", id}).status();
-  if (deleted.ok()) return absl::OkStatus();
-  // runsc cannot delete what was created only in part; its files all begin with the id.
+  // With the processes dead, `runsc delete` would remove nothing else; and it can neither delete
+  // what was created only in part, nor go on before init has reaped the dead.
   for (const std::string& file :
        ListDirectory(RuntimeRoot()).value_or(std::vector<std::string>())) {
     if (file.starts_with(id)) RETURN_IF_ERROR(RemoveTree(RuntimeRoot() / file));

@@ -45,6 +45,9 @@ std::vector<std::string> ConmonArgv(const ConmonSpec& spec, const Layout& layout
                                          "--persist-dir",
                                          layout.persist()};
   argv.insert(argv.end(), rest.begin(), rest.end());
+  // Else its end, and everyone who waits for that, waits for the disk. What a power cut may take is
+  // the end of a log.
+  argv.push_back("--no-sync-log");
   if (spec.tty) argv.push_back("-t");
   if (spec.stdin_open) argv.push_back("-i");
   return argv;

@@ -239,7 +239,7 @@ StatusOr<std::string> OciDriver::Start(const DriverHandle& handle) {
     cgroups_.KillAll(CgroupOf(instance.id)).IgnoreError();
     return ProofFailed(proof);
   }
-  RETURN_IF_ERROR(Annotate(RunRuntime({"start", instance.id}).status(), "start the program"));
+  RETURN_IF_ERROR(Annotate(StartProgram(instance), "start the program"));
   const StatusOr<std::string> running = ProveRunning(instance);
   if (running.ok()) return StrCat(evidence, "; ", *running);
   cgroups_.KillAll(CgroupOf(instance.id)).IgnoreError();

@@ -82,13 +82,18 @@ class OciDriver : public Driver {
   virtual Status ProbeRuntime(Fingerprint& fingerprint) = 0;
   // After the creation, before the first instruction of the tenant's.
   virtual StatusOr<std::string> ProveCreated(const Instance& instance) = 0;
+  // Lets the program run that waits in a sandbox which has been created.
+  virtual Status StartProgram(const Instance& instance) {
+    return RunRuntime({"start", instance.id}).status();
+  }
   // After the start. The program may have ended already.
   virtual StatusOr<std::string> ProveRunning(const Instance& instance) = 0;
   // Sends a signal to the program.
   virtual Status SignalProgram(const Instance& instance, int signal) = 0;
   // Kills a program that Exec started; `pid` is what the runtime wrote to its pid file.
   virtual void EndExec(const Instance& instance, pid_t pid) = 0;
-  // Removes what the runtime remembers of a sandbox whose processes are dead. Idempotent.
+  // Removes what the runtime remembers of a sandbox whose processes are dead. Its cgroups and
+  // mounts are not the runtime's to remove. Idempotent.
   virtual Status DeleteRuntimeState(const std::string& id) = 0;
   // Ids that the runtime remembers.
   virtual std::vector<std::string> RuntimeIds() const = 0;

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "agent/base/clone.h"
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "agent/base/subprocess.h"
@@ -74,33 +75,32 @@ StatusOr<bool> IsFolder(const std::string& source) {
                    {.reason = "BAD_MOUNT", .constraint = "mounts.source"});
 }
 
+// A child that keeps its new user namespace in being until it is killed, or until the agent is gone
+// and the pipe with it. It runs beside the agent in the same memory: calls by number, which leave
+// errno alone unless they fail.
+int HoldNamespace(void* argument) {
+  const auto pipe = static_cast<unsigned>(*static_cast<const int*>(argument));
+  char nothing = 0;
+  // All that it has inherited, the pipe's other end and those of other holders too.
+  if (pipe > 0) ::syscall(SYS_close_range, 0U, pipe - 1, 0U);
+  ::syscall(SYS_close_range, pipe + 1, ~0U, 0U);
+  ::syscall(SYS_read, pipe, &nothing, 1);
+  return 0;
+}
+
 }  // namespace
 
 StatusOr<UniqueFd> MakeUserNamespace(uint32_t id_base) {
-  ASSIGN_OR_RETURN(auto ready, MakePipe());
-  ASSIGN_OR_RETURN(auto done, MakePipe());
-  const pid_t pid = ::fork();
-  if (pid < 0) return ErrnoError(errno, "fork");
-  if (pid == 0) {
-    // Only system calls from here on.
-    char answer = ::unshare(CLONE_NEWUSER) == 0 ? 'y' : 'n';
-    if (::write(ready.second.get(), &answer, 1) != 1) ::_exit(1);
-    ::close(done.second.get());
-    while (::read(done.first.get(), &answer, 1) < 0 && errno == EINTR) {
-    }
-    ::_exit(0);
-  }
-  char answer = 0;
-  while (::read(ready.first.get(), &answer, 1) < 0 && errno == EINTR) {
-  }
+  ASSIGN_OR_RETURN(const auto alive, MakePipe());
+  ASSIGN_OR_RETURN(const ChildStack stack, ChildStack::Make());
+  int pipe = alive.first.get();
+  ASSIGN_OR_RETURN(const pid_t pid, CloneChild(CLONE_NEWUSER, HoldNamespace, &pipe, stack));
   const std::string map = StrCat("0 ", id_base, " ", kIdRange);
-  Status status = answer == 'y' ? absl::OkStatus() : Internal("no user namespace can be made");
-  if (status.ok()) status = WriteExisting(StrCat("/proc/", pid, "/uid_map"), map);
+  Status status = WriteExisting(StrCat("/proc/", pid, "/uid_map"), map);
   if (status.ok()) status = WriteExisting(StrCat("/proc/", pid, "/gid_map"), map);
   UniqueFd fd(status.ok() ? ::open(StrCat("/proc/", pid, "/ns/user").c_str(), O_RDONLY | O_CLOEXEC)
                           : -1);
   if (status.ok() && !fd.valid()) status = ErrnoError(errno, "open user namespace");
-  done.second.reset();
   ::kill(pid, SIGKILL);
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }

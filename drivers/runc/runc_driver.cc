@@ -1,7 +1,11 @@
 #include "drivers/runc/runc_driver.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <csignal>
 #include <thread>
 
@@ -22,6 +26,8 @@ constexpr int64_t kOverheadPriorBytes = 8 * kMiB;
 constexpr uint32_t kFirstIdBase = 1u << 20;
 constexpr uint32_t kIdRanges = 32000;
 
+constexpr auto kStartTimeout = std::chrono::seconds(20);
+
 // A range for a sandbox, from its random id: two sandboxes hardly ever share one, and where they do
 // they are no worse off than containers that all share one.
 uint32_t IdBaseOf(const std::string& id) {
@@ -39,6 +45,32 @@ Status CheckNamespaces(pid_t pid) {
     if (theirs == ours) return Internal("the container shares the host's ", kind, " namespace");
   }
   return absl::OkStatus();
+}
+
+// Reads to its end what the container's first process writes before it executes the program. OK if
+// that was anything.
+Status DrainStartPipe(const UniqueFd& fifo, const UniqueFd& init) {
+  const auto deadline = std::chrono::steady_clock::now() + kStartTimeout;
+  bool told = false;
+  while (true) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    std::array<pollfd, 2> polls = {pollfd{fifo.get(), POLLIN, 0}, pollfd{init.get(), POLLIN, 0}};
+    if (left.count() <= 0 ||
+        ::poll(polls.data(), polls.size(), static_cast<int>(left.count())) == 0) {
+      return MakeError(StatusCode::kDeadlineExceeded, "the container does not start its program",
+                       {.reason = "RUNTIME_TIMEOUT"});
+    }
+    std::array<char, 16> buffer;
+    const ssize_t got = ::read(fifo.get(), buffer.data(), buffer.size());
+    if (got > 0) {
+      told = true;
+    } else if (polls[0].revents != 0 || polls[1].revents != 0) {
+      // Nobody has the other end any more: the program is executed, or the process is gone.
+      if (got < 0 && (errno == EINTR || (errno == EAGAIN && polls[1].revents == 0))) continue;
+      return told ? absl::OkStatus() : Internal("the container ended before its program started");
+    }
+  }
 }
 
 }  // namespace
@@ -80,11 +112,26 @@ StatusOr<std::string> RuncDriver::ProveCreated(const Instance& instance) {
   return StrCat("runc container in a user namespace at ", instance.id_base);
 }
 
+Status RuncDriver::StartProgram(const Instance& instance) {
+  // The container's first process waits until somebody reads from this pipe, and the pipe ends when
+  // the program is executed: so it has been since runc 1.0, and to read is all that `runc start`
+  // does. But it takes as long to come up as the rest of our start together.
+  const std::filesystem::path path = RuntimeRoot() / instance.id / "exec.fifo";
+  // The process first: it may have ended already once the pipe is open.
+  const StatusOr<UniqueFd> init = host::OpenProcess(instance.process, host_.boot_id);
+  const UniqueFd fifo(
+      init.ok() ? ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW) : -1);
+  // A runc that does it otherwise, or a container that is not there: runc has the right words.
+  if (!fifo.valid()) return OciDriver::StartProgram(instance);
+  RETURN_IF_ERROR(DrainStartPipe(fifo, *init));
+  // What `runc exec` and `runc state` tell a started container by.
+  return RemoveTree(path);
+}
+
 StatusOr<std::string> RuncDriver::ProveRunning(const Instance& instance) {
   const auto pid = static_cast<pid_t>(instance.process.pid);
-  // runc installs the filter as the last thing before it executes the program, a moment after
-  // `start` has returned; there is no event for it. A program that has ended by now was under it
-  // too, but cannot be asked.
+  // runc installs the filter before it executes the program (since 1.1 when it creates the
+  // container). A program that has ended by now was under it too, but cannot be asked.
   for (int attempt = 0; attempt < 2000; ++attempt) {
     const StatusOr<std::string> seccomp = host::StatusField(pid, "Seccomp");
     if (!seccomp.ok() || HasEnded(instance)) {
@@ -112,13 +159,9 @@ void RuncDriver::EndExec(const Instance& instance, pid_t pid) {
 }
 
 Status RuncDriver::DeleteRuntimeState(const std::string& id) {
-  std::error_code error;
-  if (!std::filesystem::exists(RuntimeRoot() / id, error)) return absl::OkStatus();
-  const Status deleted = RunRuntime({"delete", "--force", id}).status();
-  if (!std::filesystem::exists(RuntimeRoot() / id, error)) return absl::OkStatus();
-  // A state that runc itself cannot read (it was killed while writing it).
-  const Status removed = RemoveTree(RuntimeRoot() / id);
-  return removed.ok() ? absl::OkStatus() : deleted;
+  // With the processes dead this folder is all that `runc delete` would remove, besides the
+  // cgroups, and it cannot even do that for a state that runc was killed while writing.
+  return RemoveTree(RuntimeRoot() / id);
 }
 
 std::vector<std::string> RuncDriver::RuntimeIds() const {

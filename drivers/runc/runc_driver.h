@@ -19,6 +19,7 @@ class RuncDriver final : public OciDriver {
   std::filesystem::path StarterLayer() const override { return {}; }
   Status ProbeRuntime(Fingerprint& fingerprint) override;
   StatusOr<std::string> ProveCreated(const Instance& instance) override;
+  Status StartProgram(const Instance& instance) override;
   StatusOr<std::string> ProveRunning(const Instance& instance) override;
   Status SignalProgram(const Instance& instance, int signal) override;
   void EndExec(const Instance& instance, pid_t pid) override;

@@ -1,7 +1,10 @@
 #include "tests/bench/peers.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -11,6 +14,8 @@
 
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
+#include "agent/host/host_info.h"
+#include "drivers/oci/bundle.h"
 
 namespace claw::bench {
 namespace fs = std::filesystem;
@@ -59,10 +64,17 @@ fs::path RunscWrapper(const fs::path& dir) {
   return wrapper;
 }
 
+AdoptOrphans::AdoptOrphans() {
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) Die("cannot adopt orphans");
+}
+
+AdoptOrphans::~AdoptOrphans() { ::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); }
+
 BareRuntime::BareRuntime(std::string kind, fs::path dir, const fs::path& root)
     : kind_(std::move(kind)), dir_(std::move(dir)) {
-  WriteBundle(dir_ / "sleep", root, {"sleep", "1000"});
-  WriteBundle(dir_ / "true", root, {"true"});
+  WritePlain(dir_ / "sleep", root, {"sleep", "1000"});
+  WritePlain(dir_ / "true", root, {"true"});
+  WriteConfined(dir_ / "confined", root);
 }
 
 std::vector<std::string> BareRuntime::Command(std::vector<std::string> arguments) const {
@@ -72,8 +84,8 @@ std::vector<std::string> BareRuntime::Command(std::vector<std::string> arguments
   return argv;
 }
 
-void BareRuntime::WriteBundle(const fs::path& bundle, const fs::path& root,
-                              const std::vector<std::string>& argv) const {
+void BareRuntime::WritePlain(const fs::path& bundle, const fs::path& root,
+                             const std::vector<std::string>& argv) const {
   fs::create_directories(bundle);
   nlohmann::json namespaces = nlohmann::json::array();
   for (const char* type : {"pid", "ipc", "uts", "mount", "network"}) {
@@ -96,13 +108,57 @@ void BareRuntime::WriteBundle(const fs::path& bundle, const fs::path& root,
   MustWrite(bundle / "config.json", config.dump());
 }
 
-void BareRuntime::CreateAndStart(const std::string& id) {
-  MustSpawn(Command({"create", StrCat("--bundle=", (dir_ / "sleep").string()), id}));
+void BareRuntime::WriteConfined(const fs::path& bundle, const fs::path& root) const {
+  fs::create_directories(bundle);
+  fs::permissions(bundle, fs::perms(0711));
+  fs::permissions(dir_, fs::perms(0711));
+  const drivers::MountPoints points(bundle);
+  fs::copy(root, points.rootfs(), fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  drivers::LaunchSpec spec;
+  spec.argv = {"/bin/sleep", "1000"};
+  spec.env = {"PATH=/bin"};
+  spec.working_directory = "/";
+  spec.hostname = "bench";
+  drivers::BundleOptions options;
+  const auto host = host::ReadHostInfo();
+  if (!host.ok()) Die(ToLogString(host.status()));
+  options.architecture = host->architecture;
+  if (kind_ == "runc") {
+    options.seccomp = true;
+    options.cgroup_namespace = true;
+    options.id_base = 1u << 20;
+  }
+  options.memory_limit_bytes = 256 << 20;
+  MustWrite(bundle / "config.json", drivers::BundleConfig(spec, points, options));
+}
+
+void BareRuntime::CreateAndStart(const std::string& id, Bundle bundle) {
+  const fs::path folder = dir_ / (bundle == Bundle::kPlain ? "sleep" : "confined");
+  MustSpawn(Command({"create", StrCat("--bundle=", folder.string()),
+                     StrCat("--pid-file=", (dir_ / (id + ".pid")).string()), id}));
   MustSpawn(Command({"start", id}));
 }
 
+std::vector<pid_t> BareRuntime::ProcessesOf(const std::string& id) const {
+  std::vector<pid_t> pids;
+  int64_t pid = 0;
+  const std::string text = ReadFile(dir_ / (id + ".pid")).value_or("");
+  if (ParseInt(Trim(text), &pid)) pids.push_back(static_cast<pid_t>(pid));
+  if (kind_ != "runsc") return pids;
+  const std::string state =
+      ReadFile(dir_ / "state" / StrCat(id, "_sandbox:", id, ".state")).value_or("");
+  const auto json = nlohmann::json::parse(state, nullptr, false);
+  if (json.is_object()) pids.push_back(json.value("goferPid", 0));
+  return pids;
+}
+
 void BareRuntime::Remove(const std::string& id) {
+  const std::vector<pid_t> pids = ProcessesOf(id);
   MustSpawn(Command({"kill", id, "KILL"}));
+  for (const pid_t pid : pids) {
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
   MustSpawn(Command({"delete", "--force", id}));
 }
 

@@ -24,6 +24,7 @@ struct Settings {
   int cycles = 12;  // of each worker, for starts a second
   int idle_seconds = 5;
   bool json = false;
+  std::string bin = CLAW_BIN;
 };
 
 double MillisOf(const std::function<void()>& work) {
@@ -38,7 +39,7 @@ void Progress(const std::string& text) { std::fprintf(stderr, "… %s\n", text.c
 class StartBench {
  public:
   explicit StartBench(Settings settings)
-      : settings_(settings), root_(dir_.path() / "image"), bin_(CLAW_BIN) {
+      : settings_(std::move(settings)), root_(dir_.path() / "image"), bin_(settings_.bin) {
     test::MakeBusyboxRoot(root_);
     agent_ = std::make_unique<AgentClient>(bin_, dir_.path() / "clawlet", root_);
     containerd_ = std::make_unique<Containerd>(dir_.path() / "containerd", root_);
@@ -81,14 +82,16 @@ class StartBench {
 
   void CreateToRunning(const std::string& kind) {
     BareRuntime& bare = bare_.at(kind);
+    const auto measure_bare = [&](Bundle bundle) {
+      const AdoptOrphans adopt;
+      const std::string id = NextId();
+      const double millis = MillisOf([&] { bare.CreateAndStart(id, bundle); });
+      bare.Remove(id);
+      return millis;
+    };
     Interleave("create to running, " + kind,
-               {{kind + " create + start",
-                 [&] {
-                   const std::string id = NextId();
-                   const double millis = MillisOf([&] { bare.CreateAndStart(id); });
-                   bare.Remove(id);
-                   return millis;
-                 }},
+               {{kind + " create + start", [&] { return measure_bare(Bundle::kPlain); }},
+                {"the same, confined alike", [&] { return measure_bare(Bundle::kConfined); }},
                 {"clawlet CreateSandbox", [&] {
                    std::string name;
                    const double millis = MillisOf([&] { name = agent_->CreateSleeper(kind); });
@@ -134,24 +137,28 @@ class StartBench {
     const std::string group = StrCat("start and remove, ", kind, ", ", parallel, " in parallel");
     Progress(group);
     BareRuntime& bare = bare_.at(kind);
-    std::vector<double> bare_samples;
-    std::vector<double> our_samples;
-    for (int round = 0; round < 3; ++round) {
-      bare_samples.push_back(CyclesASecond(parallel, [&](const std::string& id) {
-        bare.CreateAndStart(id);
+    const auto bare_cycles = [&](Bundle bundle) {
+      const AdoptOrphans adopt;
+      return CyclesASecond(parallel, [&](const std::string& id) {
+        bare.CreateAndStart(id, bundle);
         bare.Remove(id);
-      }));
-      our_samples.push_back(CyclesASecond(
-          parallel, [&](const std::string&) { agent_->Delete(agent_->CreateSleeper(kind)); }));
+      });
+    };
+    const auto our_cycle = [&](const std::string&) { agent_->Delete(agent_->CreateSleeper(kind)); };
+    std::vector<double> plain;
+    std::vector<double> confined;
+    std::vector<double> ours;
+    for (int round = 0; round < 3; ++round) {
+      plain.push_back(bare_cycles(Bundle::kPlain));
+      confined.push_back(bare_cycles(Bundle::kConfined));
+      ours.push_back(CyclesASecond(parallel, our_cycle));
     }
-    rows_.push_back({.group = group,
-                     .who = kind + " create, start, kill, delete",
-                     .unit = "1/s",
-                     .value = SpreadOf(bare_samples)});
-    rows_.push_back({.group = group,
-                     .who = "clawlet create, delete",
-                     .unit = "1/s",
-                     .value = SpreadOf(our_samples)});
+    const auto add = [&](const std::string& who, std::vector<double>& samples) {
+      rows_.push_back({.group = group, .who = who, .unit = "1/s", .value = SpreadOf(samples)});
+    };
+    add(kind + " create, start, kill, delete", plain);
+    add("the same, confined alike", confined);
+    add("clawlet create, delete", ours);
   }
 
   void AddSingle(const std::string& group, const std::string& who, const std::string& unit,
@@ -224,6 +231,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 1000));
   app.add_option("--cycles", settings.cycles, "starts of each worker, for starts a second")
       ->check(CLI::Range(1, 1000));
+  app.add_option("--bin", settings.bin, "folder of the clawlet and clawctl to measure");
   app.footer("Example: tools/bench start --rounds 20");
   CLI11_PARSE(app, argc, argv);
   claw::bench::StartBench bench(settings);

@@ -48,6 +48,8 @@ bool AwaitReady(int socket, int pidfd) {
   }
 }
 
+constexpr int kNotFound = 3;  // exit code of clawctl
+
 }  // namespace
 
 Agent::Agent(AgentSetup setup) : state_dir_(std::move(setup.state_dir)) {
@@ -63,7 +65,9 @@ Agent::~Agent() {
   if (!running()) Start();
   const CommandResult listed = Ctl({"ps", "-a", "-q"});
   for (std::string_view id : Split(listed.out, '\n', true)) {
-    CHECK(Ctl({"rm", "--force", std::string(Trim(id))}).exit_code == 0);
+    // Not found: it was about to remove itself (run --rm).
+    const int code = Ctl({"rm", "--force", std::string(Trim(id))}).exit_code;
+    CHECK((code == 0 || code == kNotFound));
   }
   StopGracefully();
   CHECK(Leftovers() == std::vector<std::string>{});

@@ -42,6 +42,19 @@ std::vector<Box> StartTen(Agent& agent, const std::filesystem::path& control) {
   return boxes;
 }
 
+TEST_CASE("a running sandbox that was removed stays removed over a restart", "[e2e]") {
+  Agent agent;
+  agent.Furnish();
+  for (const char* tenant : {"house", "guest"}) {
+    agent.Must({"run", "-d", "--tenant", tenant, "--memory", "32Mi", "--image", "busybox", "--name",
+                tenant, "--", "sleep", "1000"});
+    agent.Must({"rm", "--force", tenant});
+  }
+  agent.StopGracefully();
+  agent.Start();
+  CHECK(agent.Must({"ps", "--all", "--quiet"}).empty());
+}
+
 TEST_CASE("kill -9 of the agent harms no sandbox", "[e2e]") {
   Agent agent;
   agent.Furnish();

@@ -145,6 +145,7 @@ constexpr Exception kLinuxHeaders[] = {
     {"drivers/gvisor/", "runs containers, which only Linux has"},
     {"drivers/image/sanitize.cc", "looks at extended attributes and device nodes of Linux images"},
     {"drivers/image/users.cc", "resolves paths inside an image with openat2"},
+    {"agent/base/clone.cc", "clone, until a Mac needs its own"},
     {"agent/base/id.cc", "getrandom, until a Mac needs its own"},
     {"agent/base/subprocess.cc", "pidfds, until a Mac needs its own"},
     {"tools/clawctl/terminal.cc", "waits for signals as descriptors, until a Mac needs its own"},

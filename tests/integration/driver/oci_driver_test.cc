@@ -6,6 +6,7 @@
 
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
+#include "agent/base/subprocess.h"
 #include "tests/integration/driver/oci_fixture.h"
 
 namespace claw::test {
@@ -58,6 +59,28 @@ TEST_CASE("after Destroy no cgroup of the sandbox is left in any hierarchy", "[r
     CHECK(fixture.driver().Purge(spec.id).ok());
   }
 }
+
+#ifdef CLAW_FOREIGN_CALL
+TEST_CASE("a container reaches the kernel by the machine's own door only", "[runc]") {
+  constexpr int kKilledBySigsys = 128 + SIGSYS;
+  OciFixture fixture("runc");
+  std::filesystem::copy_file(CLAW_FOREIGN_CALL, fixture.dir() / "image/bin/foreign_call");
+  for (const std::string door : {"i386", "x32"}) {
+    INFO(door);
+    // Not every kernel has both; where the host's own programs are refused there is no door.
+    const auto outside = Run({.argv = {CLAW_FOREIGN_CALL, door}});
+    REQUIRE(outside.ok());
+    if (outside->exit_code != 0) WARN("this kernel has no door for " << door);
+    auto spec = fixture.Shell("exec foreign_call " + door);
+    const auto created = fixture.driver().Create(spec);
+    REQUIRE(created.ok());
+    REQUIRE(fixture.driver().Start(created->handle).ok());
+    CHECK(AwaitExit(fixture.driver(), created->handle).exit_code == kKilledBySigsys);
+    CHECK(fixture.driver().Destroy(spec.id).ok());
+    CHECK(fixture.driver().Purge(spec.id).ok());
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace claw::test

@@ -1,0 +1,42 @@
+#include "agent/rpc/caller.h"
+
+#include <pwd.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstdint>
+
+#include "agent/base/strings.h"
+
+namespace claw::rpc {
+namespace {
+
+constexpr char kUnknown[] = "unknown";
+
+std::string NameOfUser(uid_t uid) {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> buffer;
+  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    return "";
+  }
+  return entry.pw_name;
+}
+
+}  // namespace
+
+std::string CallerIdentity(const grpc::ServerContextBase& call) {
+  // Connections are handed to gRPC as descriptors (acceptor.h), and that is how it names them.
+  const std::string peer = call.peer();
+  const std::string_view number = std::string_view(peer).substr(peer.find(':') + 1);
+  int64_t fd = -1;
+  if (!peer.starts_with("fd:") || !ParseInt(number, &fd)) return kUnknown;
+  ucred credentials{};
+  socklen_t size = sizeof(credentials);
+  if (::getsockopt(static_cast<int>(fd), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+    return kUnknown;
+  }
+  return StrCat("unix:", NameOfUser(credentials.uid), "(", credentials.uid, ")");
+}
+
+}  // namespace claw::rpc
