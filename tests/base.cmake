@@ -11,14 +11,15 @@ claw_test(fake_driver_test LABEL unit
 claw_test(base_test LABEL unit
   SOURCES unit/base/bytes_test.cc unit/base/file_test.cc unit/base/status_test.cc
           unit/base/subprocess_test.cc unit/base/text_test.cc
+          unit/base/words_test.cc
   LINK claw_base ${RAPIDCHECK_LIBRARY})
 
 claw_test(model_test LABEL unit
-  SOURCES unit/model/json_test.cc unit/model/sandbox_test.cc
+  SOURCES unit/model/compat_test.cc unit/model/json_test.cc unit/model/sandbox_test.cc
   LINK claw_model ${RAPIDCHECK_LIBRARY})
 
 claw_test(policy_test LABEL unit
-  SOURCES unit/policy/isolation_property_test.cc unit/policy/isolation_test.cc
+  SOURCES unit/policy/compat_test.cc unit/policy/isolation_property_test.cc unit/policy/isolation_test.cc
           unit/policy/quota_test.cc
   LINK claw_policy ${RAPIDCHECK_LIBRARY})
 # I1 is worth more than the library's hundred tries.
@@ -34,7 +35,8 @@ claw_test(host_test LABEL unit
 
 claw_test(oci_test LABEL unit
   SOURCES unit/oci/bundle_test.cc unit/oci/exit_watcher_test.cc unit/oci/inside_report_test.cc
-          unit/oci/k8s_log_test.cc
+          unit/oci/k8s_log_test.cc unit/oci/refused_calls_test.cc
+          unit/gvisor/syscall_log_test.cc
   LINK claw_gvisor)
 
 claw_test(tidy_test LABEL unit

@@ -42,6 +42,9 @@ StatusOr<Image> FakeImages::Import(const std::string& source, const std::string&
   image.architecture = "amd64";
   image.entrypoint = {"/bin/app"};
   image.env = {"PATH=/bin"};
+  if (source.find("labelled") != std::string::npos) {
+    image.labels[kProbeLabel] = "/bin/check --deep 'two words'";
+  }
   std::filesystem::create_directories(RootfsPath(image.digest));
   return image;
 }
@@ -62,6 +65,7 @@ NodeFixture::NodeFixture()
       images_(dir_.path() / "images"),
       runc_("runc", IsolationClass::kContainer, world_),
       gvisor_("gvisor", IsolationClass::kGvisor, world_),
+      hardened_("hardened", IsolationClass::kLegacyHardened, world_),
       busy_(strand_.get_executor()) {
   std::signal(SIGPIPE, SIG_IGN);
   lifecycle::NodeConfig config;
@@ -71,7 +75,7 @@ NodeFixture::NodeFixture()
                            .pool = *pool_,
                            .store = *store_,
                            .images = images_,
-                           .drivers = {&runc_, &gvisor_},
+                           .drivers = {&runc_, &gvisor_, &hardened_},
                            .clock = clock_,
                            .host = {}};
   deps.host.architecture = "amd64";

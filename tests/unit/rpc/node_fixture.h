@@ -62,6 +62,7 @@ class NodeFixture {
   FakeImages images_;
   drivers::FakeDriver runc_;
   drivers::FakeDriver gvisor_;
+  drivers::FakeDriver hardened_;
   std::unique_ptr<lifecycle::Node> node_;
   std::unique_ptr<rpc::Context> context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> busy_;

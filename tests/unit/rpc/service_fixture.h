@@ -11,6 +11,7 @@
 #include <string>
 
 #include "agent/rpc/server.h"
+#include "claw/node/v1/compat.grpc.pb.h"
 #include "claw/node/v1/event.grpc.pb.h"
 #include "claw/node/v1/image.grpc.pb.h"
 #include "claw/node/v1/node.grpc.pb.h"
@@ -41,7 +42,8 @@ class ServiceFixture : public NodeFixture {
         tenants(pb::TenantService::NewStub(channel_)),
         images(pb::ImageService::NewStub(channel_)),
         sandboxes(pb::SandboxService::NewStub(channel_)),
-        events(pb::EventService::NewStub(channel_)) {}
+        events(pb::EventService::NewStub(channel_)),
+        compat(pb::CompatService::NewStub(channel_)) {}
   ~ServiceFixture() { Shutdown(); }
 
   void Shutdown() {
@@ -116,6 +118,7 @@ class ServiceFixture : public NodeFixture {
   std::unique_ptr<pb::ImageService::Stub> images;
   std::unique_ptr<pb::SandboxService::Stub> sandboxes;
   std::unique_ptr<pb::EventService::Stub> events;
+  std::unique_ptr<pb::CompatService::Stub> compat;
 };
 
 }  // namespace claw::test

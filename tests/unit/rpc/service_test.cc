@@ -47,7 +47,7 @@ TEST_CASE_METHOD(ServiceFixture, "service: the node") {
   CHECK(node.cgroup_mode() == "v2");
   CHECK(node.memory().capacity_bytes() == 8 * kGiB);
   CHECK(node.memory().available_bytes() == node.memory().allocatable_bytes());
-  CHECK(node.drivers_size() == 2);
+  CHECK(node.drivers_size() == 3);
   CHECK(node.ready());
   CHECK(!node.incarnation_id().empty());
 }
