@@ -1,12 +1,13 @@
 add_library(claw_test_driver STATIC integration/driver/contract.cc integration/driver/oci_fixture.cc
-            support/busybox_root.cc)
+            support/busybox_root.cc support/program_root.cc)
 target_link_libraries(claw_test_driver PUBLIC claw_options claw_runc claw_gvisor Catch2::Catch2)
 target_compile_definitions(claw_test_driver PRIVATE
   CLAW_STARTER="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/clawlet-starter")
 add_dependencies(claw_test_driver clawlet-starter)
 
 claw_test(driver_test LABEL integration TIMEOUT 300
-  SOURCES integration/driver/oci_driver_test.cc LINK claw_test_driver)
+  SOURCES integration/driver/oci_driver_test.cc integration/driver/syscalls_test.cc
+  LINK claw_test_driver claw_policy)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64")
   add_executable(foreign_call support/foreign_call.cc)
   target_link_options(foreign_call PRIVATE -static)
