@@ -201,17 +201,6 @@ Status OciDriver::Build(const LaunchSpec& spec, Instance& instance) {
   return absl::OkStatus();
 }
 
-StatusOr<std::vector<std::string>> OciDriver::CreateFlags(const LaunchSpec& spec) const {
-  std::vector<std::string> flags = GlobalFlags();
-  if (!spec.trace_syscalls) return flags;
-  const fs::path folder = LayoutOf(spec.id).trace();
-  const std::vector<std::string> more = TraceFlags(folder);
-  if (more.empty()) return Unimplemented("driver ", name(), " cannot log system calls");
-  RETURN_IF_ERROR(EnsureDirectory(folder));
-  flags.insert(flags.end(), more.begin(), more.end());
-  return flags;
-}
-
 Status OciDriver::CheckLimits(const Instance& instance) {
   const std::string path = CgroupOf(instance.id);
   RETURN_IF_ERROR(cgroups_.CheckMember(path, static_cast<pid_t>(instance.process.pid)));
@@ -372,21 +361,6 @@ StatusOr<Driver::Recovered> OciDriver::Recover(const std::string& id) {
   ASSIGN_OR_RETURN(const Instance instance, Parse(found.handle));
   found.process = instance.process;
   return found;
-}
-
-StatusOr<SyscallReport> OciDriver::ReadSyscalls(const std::string& id) {
-  return FailedPrecondition("driver ", name(), " has logged no system calls of sandbox ", id);
-}
-
-int64_t OciDriver::SyscallLogBytes(const std::string& id) const {
-  const fs::path folder = LayoutOf(id).trace();
-  int64_t total = 0;
-  for (const std::string& file : ListDirectory(folder).value_or(std::vector<std::string>())) {
-    std::error_code error;
-    const uintmax_t size = fs::file_size(folder / file, error);
-    if (!error) total += static_cast<int64_t>(size);
-  }
-  return total;
 }
 
 StatusOr<std::unique_ptr<LogReader>> OciDriver::OpenLog(const DriverHandle& handle) {
