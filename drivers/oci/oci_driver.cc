@@ -14,7 +14,6 @@
 #include "drivers/oci/conmon.h"
 #include "drivers/oci/exec_session.h"
 #include "drivers/oci/k8s_log.h"
-#include "drivers/oci/refused_calls.h"
 
 namespace claw::drivers {
 namespace fs = std::filesystem;
@@ -166,12 +165,11 @@ Status OciDriver::Build(const LaunchSpec& spec, Instance& instance) {
   if (::mkdir(layout.dir.c_str(), 0700) != 0) {
     return ErrnoError(errno, StrCat("make ", layout.dir.string()));
   }
-  ASSIGN_OR_RETURN(const std::vector<std::string> flags, CreateFlags(spec));
   RETURN_IF_ERROR(EnsureDirectory(layout.exit_dir()));
   RETURN_IF_ERROR(EnsureDirectory(layout.persist()));
   RETURN_IF_ERROR(WriteFileAtomic(layout.record(), spec.record_json));
   BundleOptions bundle = PlanBundle(spec, instance);
-  RETURN_IF_ERROR(CheckRefusable(spec.refused_calls, bundle.seccomp));
+  ASSIGN_OR_RETURN(const std::vector<std::string> flags, CreateFlags(spec, bundle.seccomp));
   bundle.architecture = host_.architecture;
   bundle.cgroup_path = StrCat("/", RuntimeCgroupOf(spec.id));
   RETURN_IF_ERROR(WriteFileAtomic(layout.config(), BundleConfig(spec, points, bundle)));

@@ -118,7 +118,7 @@ class OciDriver : public Driver {
   Status PrepareFolders();
   Status SelfTest();
   Status Build(const LaunchSpec& spec, Instance& instance);
-  StatusOr<std::vector<std::string>> CreateFlags(const LaunchSpec& spec) const;
+  StatusOr<std::vector<std::string>> CreateFlags(const LaunchSpec& spec, bool filtered) const;
   Status CheckLimits(const Instance& instance);
   Status CheckHealthy() const;
   DriverHandle MakeHandle(const Instance& instance) const;

@@ -3,11 +3,14 @@
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "drivers/oci/oci_driver.h"
+#include "drivers/oci/refused_calls.h"
 
 namespace claw::drivers {
 namespace fs = std::filesystem;
 
-StatusOr<std::vector<std::string>> OciDriver::CreateFlags(const LaunchSpec& spec) const {
+StatusOr<std::vector<std::string>> OciDriver::CreateFlags(const LaunchSpec& spec,
+                                                          bool filtered) const {
+  RETURN_IF_ERROR(CheckRefusable(spec.refused_calls, filtered));
   std::vector<std::string> flags = GlobalFlags();
   if (!spec.trace_syscalls) return flags;
   const fs::path folder = LayoutOf(spec.id).trace();
