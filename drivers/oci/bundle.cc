@@ -21,7 +21,7 @@ const char* const kCapabilities[] = {"CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FOWN
 Json Process(const LaunchSpec& spec, const BundleOptions& options) {
   std::vector<std::string> argv = options.argv_prefix;
   argv.insert(argv.end(), spec.argv.begin(), spec.argv.end());
-  const Json capabilities(kCapabilities);
+  const Json capabilities = options.hardened ? Json::array() : Json(kCapabilities);
   Json process = {
       {"terminal", spec.tty},
       {"user", {{"uid", spec.uid}, {"gid", spec.gid}, {"additionalGids", spec.additional_gids}}},
@@ -62,6 +62,43 @@ Json Mounts(const LaunchSpec& spec, const MountPoints& points, const BundleOptio
   return mounts;
 }
 
+Json MaskedPaths(bool hardened) {
+  Json paths = {"/proc/acpi",        "/proc/asound",        "/proc/kcore",
+                "/proc/keys",        "/proc/latency_stats", "/proc/timer_list",
+                "/proc/timer_stats", "/proc/sched_debug",   "/proc/scsi",
+                "/sys/firmware",     "/sys/fs/selinux",     "/sys/devices/virtual/powercap"};
+  if (!hardened) return paths;
+  // What tells of the host's kernel, its devices and its neighbours, and that no program needs to
+  // work: an attacker's map. /sys/devices stays, since C libraries count the CPUs there.
+  for (const char* path : {"/proc/bus",
+                           "/proc/cmdline",
+                           "/proc/config.gz",
+                           "/proc/interrupts",
+                           "/proc/iomem",
+                           "/proc/ioports",
+                           "/proc/kallsyms",
+                           "/proc/key-users",
+                           "/proc/kmsg",
+                           "/proc/modules",
+                           "/proc/pagetypeinfo",
+                           "/proc/slabinfo",
+                           "/proc/sysrq-trigger",
+                           "/proc/vmallocinfo",
+                           "/proc/zoneinfo",
+                           "/sys/block",
+                           "/sys/bus",
+                           "/sys/class",
+                           "/sys/dev",
+                           "/sys/fs",
+                           "/sys/hypervisor",
+                           "/sys/kernel",
+                           "/sys/module",
+                           "/sys/power"}) {
+    paths.push_back(path);
+  }
+  return paths;
+}
+
 Json Linux(const LaunchSpec& spec, const BundleOptions& options) {
   Json namespaces = Json::array();
   for (const char* type : {"pid", "ipc", "uts", "mount", "network"}) {
@@ -72,15 +109,11 @@ Json Linux(const LaunchSpec& spec, const BundleOptions& options) {
   if (options.memory_limit_bytes > 0) {
     resources["memory"] = {{"limit", options.memory_limit_bytes}};
   }
-  Json linux_part = {
-      {"cgroupsPath", options.cgroup_path},
-      {"resources", resources},
-      {"maskedPaths",
-       {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-        "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-        "/sys/fs/selinux", "/sys/devices/virtual/powercap"}},
-      {"readonlyPaths",
-       {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
+  Json linux_part = {{"cgroupsPath", options.cgroup_path},
+                     {"resources", resources},
+                     {"maskedPaths", MaskedPaths(options.hardened)},
+                     {"readonlyPaths",
+                      {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
   if (options.id_base) {
     namespaces.push_back({{"type", "user"}});
     const Json mapping = {{{"containerID", 0}, {"hostID", *options.id_base}, {"size", kIdRange}}};
@@ -89,8 +122,10 @@ Json Linux(const LaunchSpec& spec, const BundleOptions& options) {
   }
   linux_part["namespaces"] = namespaces;
   if (options.seccomp) {
-    linux_part["seccomp"] =
-        WithRefusedCalls(SeccompProfile(options.architecture), spec.refused_calls);
+    linux_part["seccomp"] = WithRefusedCalls(
+        SeccompProfile(options.architecture,
+                       options.hardened ? SeccompLevel::kHardened : SeccompLevel::kContainer),
+        spec.refused_calls);
   }
   return linux_part;
 }

@@ -15,6 +15,9 @@ struct BundleOptions {
   int64_t memory_limit_bytes = 0;  // written to that cgroup by the runtime; 0: none
   bool seccomp = false;            // gVisor has its own kernel and its own filters
   bool cgroup_namespace = false;
+  // The strictest container there is: no capability at all, fewer system calls, less to see of the
+  // host.
+  bool hardened = false;
   // First host id of a range of 65536 for a user namespace; absent: none.
   std::optional<uint32_t> id_base{};
   std::vector<std::string> argv_prefix{};  // put before the program: clawlet's starter
@@ -24,7 +27,8 @@ struct BundleOptions {
 constexpr uint32_t kIdRange = 65536;
 
 // The text of config.json: no new privileges, no capabilities beyond those of an unprivileged
-// daemon, masked paths, private namespaces, a network namespace with nothing in it.
+// daemon (hardened: none), masked paths, private namespaces, a network namespace with nothing in
+// it.
 std::string BundleConfig(const LaunchSpec& spec, const MountPoints& points,
                          const BundleOptions& options);
 

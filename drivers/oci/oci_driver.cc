@@ -103,8 +103,9 @@ Fingerprint OciDriver::Probe() {
 }
 
 Status OciDriver::SelfTest() {
-  // The starter is the only file that is sure to be there and to run anywhere.
-  const fs::path image = options_.state_dir / "selftest";
+  // The starter is the only file that is sure to be there and to run anywhere. A copy for each
+  // driver: they are probed side by side, and a program that runs cannot be written to.
+  const fs::path image = options_.state_dir / "selftest" / std::string(name());
   RETURN_IF_ERROR(EnsureDirectory(image / ".clawlet", 0755));
   std::error_code error;
   fs::copy_file(options_.starter_path, image / ".clawlet/init",

@@ -1,314 +1,17 @@
 #include "drivers/oci/seccomp.h"
 
+#include <netinet/in.h>
 #include <sched.h>
+#include <sys/socket.h>
 
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace claw::drivers {
 namespace {
 
 using Json = nlohmann::json;
-
-// Grouped by what they are for. Left out on purpose, because the kernel's larger attack surface
-// sits there or they reach beyond the container: bpf, perf_event_open, userfaultfd, io_uring_*,
-// keyctl and friends, mount and its new forms, unshare, setns, ptrace-like process_vm_*,
-// open_by_handle_at, module, kexec, reboot, swap, clock setting, quotactl, fanotify_init,
-// pivot_root, chroot, acct, nfsservctl, lookup_dcookie, vhangup. And the names that only 32-bit
-// architectures have, since those are shut off as a whole.
-constexpr std::string_view kAllowed[] = {
-    // files
-    "access",
-    "chdir",
-    "chmod",
-    "chown",
-    "close",
-    "close_range",
-    "copy_file_range",
-    "creat",
-    "dup",
-    "dup2",
-    "dup3",
-    "faccessat",
-    "faccessat2",
-    "fadvise64",
-    "fallocate",
-    "fchdir",
-    "fchmod",
-    "fchmodat",
-    "fchmodat2",
-    "fchown",
-    "fchownat",
-    "fcntl",
-    "fdatasync",
-    "fgetxattr",
-    "flistxattr",
-    "flock",
-    "fremovexattr",
-    "fsetxattr",
-    "fstat",
-    "fstatfs",
-    "fsync",
-    "ftruncate",
-    "futimesat",
-    "getcwd",
-    "getdents",
-    "getdents64",
-    "getxattr",
-    "lchown",
-    "lgetxattr",
-    "link",
-    "linkat",
-    "listxattr",
-    "llistxattr",
-    "lremovexattr",
-    "lseek",
-    "lsetxattr",
-    "lstat",
-    "mkdir",
-    "mkdirat",
-    "mknod",
-    "mknodat",
-    "name_to_handle_at",
-    "newfstatat",
-    "open",
-    "openat",
-    "openat2",
-    "pread64",
-    "preadv",
-    "preadv2",
-    "pwrite64",
-    "pwritev",
-    "pwritev2",
-    "read",
-    "readahead",
-    "readlink",
-    "readlinkat",
-    "readv",
-    "removexattr",
-    "rename",
-    "renameat",
-    "renameat2",
-    "rmdir",
-    "sendfile",
-    "setxattr",
-    "splice",
-    "stat",
-    "statfs",
-    "statx",
-    "symlink",
-    "symlinkat",
-    "sync",
-    "sync_file_range",
-    "syncfs",
-    "tee",
-    "truncate",
-    "umask",
-    "unlink",
-    "unlinkat",
-    "utime",
-    "utimensat",
-    "utimes",
-    "vmsplice",
-    "write",
-    "writev",
-    // waiting for files and events
-    "epoll_create",
-    "epoll_create1",
-    "epoll_ctl",
-    "epoll_ctl_old",
-    "epoll_pwait",
-    "epoll_pwait2",
-    "epoll_wait",
-    "epoll_wait_old",
-    "eventfd",
-    "eventfd2",
-    "inotify_add_watch",
-    "inotify_init",
-    "inotify_init1",
-    "inotify_rm_watch",
-    "ioctl",
-    "ioprio_get",
-    "ioprio_set",
-    "io_cancel",
-    "io_destroy",
-    "io_getevents",
-    "io_pgetevents",
-    "io_setup",
-    "io_submit",
-    "pipe",
-    "pipe2",
-    "poll",
-    "ppoll",
-    "pselect6",
-    "select",
-    "signalfd",
-    "signalfd4",
-    "timerfd_create",
-    "timerfd_gettime",
-    "timerfd_settime",
-    // memory
-    "brk",
-    "madvise",
-    "membarrier",
-    "memfd_create",
-    "mincore",
-    "mlock",
-    "mlock2",
-    "mlockall",
-    "mmap",
-    "mprotect",
-    "mremap",
-    "msync",
-    "munlock",
-    "munlockall",
-    "munmap",
-    "pkey_alloc",
-    "pkey_free",
-    "pkey_mprotect",
-    "process_mrelease",
-    "remap_file_pages",
-    // processes and threads
-    "arch_prctl",
-    "capget",
-    "capset",
-    "execve",
-    "execveat",
-    "exit",
-    "exit_group",
-    "fork",
-    "futex",
-    "futex_waitv",
-    "get_robust_list",
-    "get_thread_area",
-    "getcpu",
-    "getegid",
-    "geteuid",
-    "getgid",
-    "getgroups",
-    "getpgid",
-    "getpgrp",
-    "getpid",
-    "getppid",
-    "getpriority",
-    "getresgid",
-    "getresuid",
-    "getrlimit",
-    "getrusage",
-    "getsid",
-    "gettid",
-    "getuid",
-    "kill",
-    "landlock_add_rule",
-    "landlock_create_ruleset",
-    "landlock_restrict_self",
-    "modify_ldt",
-    "nanosleep",
-    "pidfd_open",
-    "pidfd_send_signal",
-    "prctl",
-    "prlimit64",
-    "restart_syscall",
-    "rseq",
-    "sched_get_priority_max",
-    "sched_get_priority_min",
-    "sched_getaffinity",
-    "sched_getattr",
-    "sched_getparam",
-    "sched_getscheduler",
-    "sched_rr_get_interval",
-    "sched_setaffinity",
-    "sched_setattr",
-    "sched_setparam",
-    "sched_setscheduler",
-    "sched_yield",
-    "seccomp",
-    "set_robust_list",
-    "set_thread_area",
-    "set_tid_address",
-    "setfsgid",
-    "setfsuid",
-    "setgid",
-    "setgroups",
-    "setpgid",
-    "setpriority",
-    "setregid",
-    "setresgid",
-    "setresuid",
-    "setreuid",
-    "setrlimit",
-    "setsid",
-    "setuid",
-    "sysinfo",
-    "tgkill",
-    "times",
-    "tkill",
-    "uname",
-    "vfork",
-    "wait4",
-    "waitid",
-    // signals, time
-    "alarm",
-    "clock_getres",
-    "clock_gettime",
-    "clock_nanosleep",
-    "getitimer",
-    "gettimeofday",
-    "pause",
-    "rt_sigaction",
-    "rt_sigpending",
-    "rt_sigprocmask",
-    "rt_sigqueueinfo",
-    "rt_sigreturn",
-    "rt_sigsuspend",
-    "rt_sigtimedwait",
-    "rt_tgsigqueueinfo",
-    "setitimer",
-    "sigaltstack",
-    "time",
-    "timer_create",
-    "timer_delete",
-    "timer_getoverrun",
-    "timer_gettime",
-    "timer_settime",
-    // sockets and System V and POSIX objects, all inside the container's own namespaces
-    "accept",
-    "accept4",
-    "bind",
-    "connect",
-    "getpeername",
-    "getrandom",
-    "getsockname",
-    "getsockopt",
-    "listen",
-    "mq_getsetattr",
-    "mq_notify",
-    "mq_open",
-    "mq_timedreceive",
-    "mq_timedsend",
-    "mq_unlink",
-    "msgctl",
-    "msgget",
-    "msgrcv",
-    "msgsnd",
-    "recvfrom",
-    "recvmmsg",
-    "recvmsg",
-    "semctl",
-    "semget",
-    "semop",
-    "semtimedop",
-    "sendmmsg",
-    "sendmsg",
-    "sendto",
-    "setsockopt",
-    "shmat",
-    "shmctl",
-    "shmdt",
-    "shmget",
-    "shutdown",
-    "socketpair",
-};
 
 constexpr int kEnosys = 38;
 // CLONE_NEWNS | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET | NEWCGROUP.
@@ -317,6 +20,10 @@ constexpr int kAfVsock = 40;
 
 Json Rule(const std::vector<std::string>& names, std::string_view action) {
   return {{"names", names}, {"action", action}};
+}
+
+Json Argument(unsigned index, uint64_t value, std::string_view op, uint64_t value_two = 0) {
+  return {{"index", index}, {"value", value}, {"valueTwo", value_two}, {"op", op}};
 }
 
 // Only the machine's own. libseccomp has the kernel kill a program that comes in by another door:
@@ -328,27 +35,64 @@ std::vector<std::string> Architectures(const std::string& architecture) {
   return {};
 }
 
+Json Sockets() {
+  // AF_VSOCK would reach the hypervisor of the host, whatever the network namespace. The kernel
+  // looks at 32 bits of the family and the filter at 64, so families are named by what they are and
+  // not by what they are not; those above AF_VSOCK nobody misses.
+  Json socket = Rule({"socket"}, "SCMP_ACT_ALLOW");
+  socket["args"] = {Argument(0, kAfVsock, "SCMP_CMP_LT")};
+  return Json::array({socket});
+}
+
+// Local sockets, TCP, UDP, and the list of one's own interfaces. Not AF_PACKET, AF_ALG, AF_VSOCK,
+// AF_CAN, AF_XDP, … nor the protocols of IP that the kernel would load a module for (SCTP, DCCP,
+// L2TP, MPTCP), nor netlink but for NETLINK_ROUTE: nf_tables and its like are not to be talked to.
+Json HardenedSockets() {
+  constexpr uint64_t kTypeMask = 0xF;  // without SOCK_NONBLOCK and SOCK_CLOEXEC
+  Json rules = Json::array();
+  const auto allow = [&rules](std::vector<Json> arguments) {
+    Json socket = Rule({"socket"}, "SCMP_ACT_ALLOW");
+    socket["args"] = std::move(arguments);
+    rules.push_back(std::move(socket));
+  };
+  allow({Argument(0, AF_UNIX, "SCMP_CMP_EQ")});
+  allow({Argument(0, AF_NETLINK, "SCMP_CMP_EQ"), Argument(2, 0, "SCMP_CMP_EQ")});
+  constexpr std::pair<int, int> kKinds[] = {{SOCK_STREAM, IPPROTO_TCP}, {SOCK_DGRAM, IPPROTO_UDP}};
+  for (const int family : {AF_INET, AF_INET6}) {
+    for (const auto& [type, protocol] : kKinds) {
+      for (const int named : {0, protocol}) {
+        allow({Argument(0, static_cast<uint64_t>(family), "SCMP_CMP_EQ"),
+               Argument(1, kTypeMask, "SCMP_CMP_MASKED_EQ", static_cast<uint64_t>(type)),
+               Argument(2, static_cast<uint64_t>(named), "SCMP_CMP_EQ")});
+      }
+    }
+  }
+  return rules;
+}
+
+std::vector<uint64_t> Personalities(SeccompLevel level) {
+  // The default, and "what is it".
+  if (level == SeccompLevel::kHardened) return {0x0ULL, 0xFFFFFFFFULL};
+  // And what programs ask for: 32-bit, the version of an older kernel.
+  return {0x0ULL, 0x8ULL, 0x20000ULL, 0x20008ULL, 0xFFFFFFFFULL};
+}
+
 }  // namespace
 
-Json SeccompProfile(const std::string& architecture) {
-  std::vector<std::string> allowed(std::begin(kAllowed), std::end(kAllowed));
-  Json rules = Json::array({Rule(allowed, "SCMP_ACT_ALLOW")});
-
+Json SeccompProfile(const std::string& architecture, SeccompLevel level) {
+  Json rules = Json::array({Rule(AllowedCalls(level), "SCMP_ACT_ALLOW")});
   Json clone = Rule({"clone"}, "SCMP_ACT_ALLOW");
-  clone["args"] = {
-      {{"index", 0}, {"value", kNamespaceFlags}, {"valueTwo", 0}, {"op", "SCMP_CMP_MASKED_EQ"}}};
+  clone["args"] = {Argument(0, kNamespaceFlags, "SCMP_CMP_MASKED_EQ")};
   rules.push_back(clone);
   Json clone3 = Rule({"clone3"}, "SCMP_ACT_ERRNO");
   clone3["errnoRet"] = kEnosys;
   rules.push_back(clone3);
-  // AF_VSOCK would reach the hypervisor of the host, whatever the network namespace.
-  Json socket = Rule({"socket"}, "SCMP_ACT_ALLOW");
-  socket["args"] = {{{"index", 0}, {"value", kAfVsock}, {"op", "SCMP_CMP_NE"}}};
-  rules.push_back(socket);
-  // The personalities that programs ask for: the default, 32-bit, "what is it", no randomisation.
-  for (const uint64_t persona : {0x0ULL, 0x8ULL, 0x20000ULL, 0x20008ULL, 0xFFFFFFFFULL}) {
+  for (const Json& rule : level == SeccompLevel::kHardened ? HardenedSockets() : Sockets()) {
+    rules.push_back(rule);
+  }
+  for (const uint64_t persona : Personalities(level)) {
     Json rule = Rule({"personality"}, "SCMP_ACT_ALLOW");
-    rule["args"] = {{{"index", 0}, {"value", persona}, {"op", "SCMP_CMP_EQ"}}};
+    rule["args"] = {Argument(0, persona, "SCMP_CMP_EQ")};
     rules.push_back(rule);
   }
   return {{"defaultAction", "SCMP_ACT_ERRNO"},

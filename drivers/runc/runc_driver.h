@@ -5,7 +5,7 @@
 namespace claw::drivers {
 
 // Trusted code in a container of the host's kernel, in a user namespace of its own.
-class RuncDriver final : public OciDriver {
+class RuncDriver : public OciDriver {
  public:
   using OciDriver::OciDriver;
 

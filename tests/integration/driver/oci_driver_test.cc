@@ -16,6 +16,10 @@ TEST_CASE("runc keeps the driver contract", "[runc]") {
   CheckDriverContract([] { return std::make_unique<OciFixture>("runc"); });
 }
 
+TEST_CASE("the legacy driver keeps the driver contract", "[legacy]") {
+  CheckDriverContract([] { return std::make_unique<OciFixture>("legacy"); });
+}
+
 TEST_CASE("gVisor keeps the driver contract", "[gvisor]") {
   CheckDriverContract([] { return std::make_unique<OciFixture>("gvisor"); });
 }
@@ -43,8 +47,9 @@ TEST_CASE("nothing of another boot is adopted", "[runc][gvisor]") {
   CheckReboot("gvisor");
 }
 
-TEST_CASE("after Destroy no cgroup of the sandbox is left in any hierarchy", "[runc][gvisor]") {
-  for (const char* kind : {"runc", "gvisor"}) {
+TEST_CASE("after Destroy no cgroup of the sandbox is left in any hierarchy",
+          "[runc][gvisor][legacy]") {
+  for (const char* kind : {"runc", "legacy", "gvisor"}) {
     INFO(kind);
     OciFixture fixture(kind);
     const auto spec = fixture.Shell("exec sleep 1000");

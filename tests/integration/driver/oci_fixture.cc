@@ -22,9 +22,11 @@ OciFixture::OciFixture(std::string kind, std::shared_ptr<TempDir> dir, const std
   options.run_dir = dir_->path() / "run";
   options.cgroup_parent = cgroup_parent();
   options.starter_path = CLAW_STARTER;
-  options.runtime = kind_ == "runc" ? "runc" : "runsc";
+  options.runtime = kind_ == "gvisor" ? "runsc" : "runc";
   if (kind_ == "runc") {
     driver_ = std::make_unique<drivers::RuncDriver>(options, host_, *cgroups_, exits_);
+  } else if (kind_ == "legacy") {
+    driver_ = std::make_unique<drivers::LegacyDriver>(options, host_, *cgroups_, exits_);
   } else {
     driver_ = std::make_unique<drivers::GvisorDriver>(options, "", host_, *cgroups_, exits_);
   }

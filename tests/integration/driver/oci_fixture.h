@@ -4,6 +4,7 @@
 #include <string>
 
 #include "drivers/gvisor/gvisor_driver.h"
+#include "drivers/runc/legacy_driver.h"
 #include "drivers/runc/runc_driver.h"
 #include "tests/integration/driver/contract.h"
 #include "tests/support/temp_dir.h"

@@ -1,0 +1,16 @@
+#include "agent/host/hardening.h"
+
+#include "agent/host/folder_facts.h"
+
+namespace claw::host {
+
+// A Mac runs tenants in the guests that it hosts; what isolation rests on is read there.
+StatusOr<MachineFacts> ReadMachineFacts(const FactsSource& source) {
+  MachineFacts facts;
+  facts.os = "darwin";
+  facts.state_dir = ReadFolderFacts(source.state_dir);
+  facts.run_dir = ReadFolderFacts(source.run_dir);
+  return facts;
+}
+
+}  // namespace claw::host
