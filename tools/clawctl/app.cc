@@ -20,9 +20,9 @@ class Formatter final : public CLI::Formatter {
   std::string make_usage(const CLI::App* app, std::string name) const override {
     std::string usage = CLI::Formatter::make_usage(app, std::move(name));
     const std::string& command = app->get_name();
-    if (command != "run" && command != "exec") return usage;
+    if (command != "run" && command != "exec" && command != "test") return usage;
     const size_t end = usage.find_last_not_of('\n') + 1;
-    return usage.substr(0, end) + (command == "run" ? " [-- CMD ARGS...]" : " -- CMD [ARGS...]") +
+    return usage.substr(0, end) + (command != "exec" ? " [-- CMD ARGS...]" : " -- CMD [ARGS...]") +
            usage.substr(end);
   }
 };
@@ -78,8 +78,10 @@ void AddAll(CLI::App& app, Context& context) {
   AddExecCommand(*node, context);
   AddLifecycleCommands(*node, context);
   AddImageCommands(*node, context);
+  AddCompatCommands(*node, context);
   AddEventsCommand(*node, context);
   AddTopCommand(*node, context);
+  AddDoctorCommand(*node, context);
   AddCompletionCommand(*node, context);
   AddCompletionCommand(app, context);
   AddCompleteCommand(app, context);

@@ -58,6 +58,15 @@ CLI::Option* AddRepeated(CLI::App& command, const std::string& name,
   return command.add_option(name, target, description)->allow_extra_args(false);
 }
 
+CLI::Validator PairCheck() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        const auto pair = ParsePair(text);
+        return pair.ok() ? std::string() : std::string(pair.status().message());
+      },
+      "");
+}
+
 StatusOr<std::vector<std::string>> RequireProgram(const Context& context,
                                                   const std::string& usage) {
   if (context.program && !context.program->empty()) return *context.program;

@@ -41,6 +41,9 @@ void ThrowIfError(const std::string& option, const Status& status);
 CLI::Option* AddRepeated(CLI::App& command, const std::string& name,
                          std::vector<std::string>& target, const std::string& description);
 
+// NAME=VALUE with a name.
+CLI::Validator PairCheck();
+
 // The words behind "--" or an error that says how to write them.
 StatusOr<std::vector<std::string>> RequireProgram(const Context& context, const std::string& usage);
 

@@ -3,20 +3,18 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/base/id.h"
 #include "claw/node/v1/event.grpc.pb.h"
 #include "claw/node/v1/image.grpc.pb.h"
 #include "claw/node/v1/node.grpc.pb.h"
 #include "claw/node/v1/sandbox.grpc.pb.h"
 #include "claw/node/v1/tenant.grpc.pb.h"
-#include "tools/clawctl/rpc.h"
+#include "tools/clawctl/client_impl.h"
 
 namespace claw::ctl {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int kPageSize = 500;
 constexpr milliseconds kDefaultGrace{10'000};
 
 // AttachSandbox and ExecSandbox differ only in the first message.
@@ -56,85 +54,7 @@ class GrpcProgramStream final : public ProgramStream {
   std::string socket_;
 };
 
-template <typename Request>
-void SetRequestId(Request& request) {
-  if (request.request_id().empty()) request.set_request_id("clawctl-" + RandomHex(32));
-}
-
 }  // namespace
-
-struct Client::Impl {
-  explicit Impl(const ClientOptions& client_options)
-      : options(client_options), channel(MakeChannel(client_options.socket)) {}
-
-  [[nodiscard]] std::optional<SteadyTime> After(milliseconds timeout) const {
-    if (timeout.count() <= 0) return std::nullopt;
-    return std::chrono::steady_clock::now() + timeout;
-  }
-  [[nodiscard]] std::optional<SteadyTime> StreamDeadline() const {
-    return After(options.timeout_is_explicit ? options.timeout : milliseconds(0));
-  }
-
-  // One stub's call with one answer.
-  template <typename Service, typename Stub, typename Request, typename Response>
-  StatusOr<Response> Unary(std::string_view name,
-                           grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                        Response*),
-                           const Request& request, std::optional<SteadyTime> deadline) {
-    const auto stub = Service::NewStub(channel);
-    Response response;
-    RETURN_IF_ERROR(WithRetries(options, calls, name, deadline, [&](grpc::ClientContext& context) {
-      return (stub.get()->*method)(&context, request, &response);
-    }));
-    return response;
-  }
-
-  // A stream of answers. Sent again only as long as nothing has come, or `restartable`.
-  template <typename Message, typename Start>
-  Status ServerStream(std::string_view name, bool restartable, const Start& start,
-                      const std::function<void(const Message&)>& on_message) {
-    bool any = false;
-    Status broken;
-    const Status status =
-        WithRetries(options, calls, name, StreamDeadline(), [&](grpc::ClientContext& context) {
-          const auto reader = start(&context);
-          Message message;
-          while (reader->Read(&message)) {
-            any = true;
-            on_message(message);
-          }
-          const grpc::Status end = reader->Finish();
-          if (end.ok() || !any || restartable) return end;
-          broken = FromGrpc(end, options.socket);
-          return grpc::Status::OK;
-        });
-    return status.ok() ? broken : status;
-  }
-
-  template <typename Start>
-  StatusOr<pb::Image> ImageStream(std::string_view name, const Start& start,
-                                  const OnProgress& on_progress) {
-    std::optional<pb::Image> image;
-    RETURN_IF_ERROR(
-        ServerStream<pb::ImageProgress>(name, true, start, [&](const pb::ImageProgress& progress) {
-          on_progress(progress);
-          if (progress.has_image()) {
-            image = progress.image();
-          }
-        }));
-    if (!image) return Internal("the agent ended the transfer without naming the image");
-    return *std::move(image);
-  }
-
-  const ClientOptions& options;
-  Calls calls;
-  std::shared_ptr<grpc::Channel> channel;
-};
-
-// The stub's method for Unary, its name for traces, and the usual deadline.
-#define CLAW_UNARY(service, method, request)                              \
-  impl().Unary<pb::service>(#method, &pb::service::Stub::method, request, \
-                            impl().After(options_.timeout))
 
 Client::Client(ClientOptions options) : options_(std::move(options)) {}
 Client::~Client() = default;
@@ -148,6 +68,10 @@ void Client::CancelCalls() { impl().calls.CancelAll(); }
 
 StatusOr<pb::Node> Client::GetNode() {
   return CLAW_UNARY(NodeService, GetNode, pb::GetNodeRequest());
+}
+
+StatusOr<pb::CheckNodeResponse> Client::CheckNode() {
+  return CLAW_UNARY(NodeService, CheckNode, pb::CheckNodeRequest());
 }
 
 StatusOr<pb::Tenant> Client::CreateTenant(pb::CreateTenantRequest request) {
@@ -172,6 +96,11 @@ StatusOr<std::vector<pb::Tenant>> Client::ListTenants() {
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   return tenants;
+}
+
+StatusOr<pb::Tenant> Client::UpdateTenant(pb::UpdateTenantRequest request) {
+  SetRequestId(request);
+  return CLAW_UNARY(TenantService, UpdateTenant, request);
 }
 
 Status Client::DeleteTenant(pb::DeleteTenantRequest request) {

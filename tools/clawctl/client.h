@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/base/status.h"
+#include "claw/node/v1/compat.pb.h"
 #include "claw/node/v1/event.pb.h"
 #include "claw/node/v1/image.pb.h"
 #include "claw/node/v1/node.pb.h"
@@ -62,10 +63,12 @@ class Client {
   void CancelCalls();
 
   StatusOr<pb::Node> GetNode();
+  StatusOr<pb::CheckNodeResponse> CheckNode();
 
   StatusOr<pb::Tenant> CreateTenant(pb::CreateTenantRequest request);
   StatusOr<pb::Tenant> GetTenant(const std::string& name);
   StatusOr<std::vector<pb::Tenant>> ListTenants();
+  StatusOr<pb::Tenant> UpdateTenant(pb::UpdateTenantRequest request);
   Status DeleteTenant(pb::DeleteTenantRequest request);
 
   // Requests that change something get a random request_id here.
@@ -91,6 +94,18 @@ class Client {
   StatusOr<std::vector<pb::Image>> ListImages();
   Status DeleteImage(pb::DeleteImageRequest request);
   StatusOr<pb::CollectGarbageResponse> CollectGarbage(pb::CollectGarbageRequest request);
+
+  // Images are named "images/sha256:…" or "images/REFERENCE" in these.
+  StatusOr<pb::Verdict> TestImage(
+      pb::TestImageRequest request,
+      const std::function<void(const pb::TestImageProgress&)>& on_progress);
+  StatusOr<pb::Verdict> GetVerdict(const std::string& image);
+  StatusOr<std::vector<pb::Verdict>> ListVerdicts();
+  StatusOr<pb::Verdict> AcceptVerdict(const std::string& image);
+  Status DeleteVerdict(const std::string& image);
+  StatusOr<pb::Override> CreateOverride(pb::CreateOverrideRequest request);
+  StatusOr<std::vector<pb::Override>> ListOverrides();
+  Status DeleteOverride(const std::string& image);
 
   StatusOr<std::vector<pb::Event>> ListEvents(const std::string& subject, int64_t after_revision);
   Status WatchEvents(const pb::WatchEventsRequest& request,

@@ -12,7 +12,7 @@ namespace claw::ctl {
 class Context;
 
 void AddStatusCommands(CLI::App& parent, Context& context);     // status, version
-void AddTenantCommands(CLI::App& parent, Context& context);     // tenant add, ls, show, rm
+void AddTenantCommands(CLI::App& parent, Context& context);     // tenant add, set, ls, show, rm
 void AddRunCommand(CLI::App& parent, Context& context);         // run
 void AddExecCommand(CLI::App& parent, Context& context);        // exec
 void AddPsCommands(CLI::App& parent, Context& context);         // ps, inspect
@@ -20,6 +20,10 @@ void AddLogsCommand(CLI::App& parent, Context& context);        // logs
 void AddLifecycleCommands(CLI::App& parent, Context& context);  // wait, stop, rm
 void AddImageCommands(CLI::App& parent, Context& context);      // image pull, import, ls, …
 void AddEventsCommand(CLI::App& parent, Context& context);      // events
+void AddCompatCommands(CLI::App& parent, Context& context);     // compat test, ls, show, …
+void AddSuiteCommand(CLI::App& parent, Context& context);       // compat suite
+void AddOverrideCommands(CLI::App& parent, Context& context);   // compat override add, ls, rm
+void AddDoctorCommand(CLI::App& parent, Context& context);      // doctor
 void AddTopCommand(CLI::App& parent, Context& context);         // top
 void AddCompletionCommand(CLI::App& parent, Context& context);  // completion
 // The hidden command that the shells' scripts ask. `root` is the App of all commands.

@@ -29,21 +29,20 @@ _clawctl() {
 complete -o default -F _clawctl clawctl
 )SH";
 
+// clang-format off: it takes zsh for C++.
 constexpr char kZsh[] = R"SH(#compdef clawctl
 # zsh completion for clawctl: source <(clawctl completion zsh), after compinit
 _clawctl() {
   local -a candidates
-  candidates=(${(f)" $(clawctl __complete-- "${(@)words[2,CURRENT]}" 2 > / dev / null) "})
-    if ((${#candidates}));
-then compadd-- "${candidates[@]}";
-else _files;
-fi
+  candidates=("${(@f)$(clawctl __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  if [[ -n "$candidates" ]]; then compadd -- "${candidates[@]}"; else _files; fi
 }
 compdef _clawctl clawctl
 )SH";
+// clang-format on
 
 // What a word stands for, when it is neither a command nor an option.
-enum class Kind { kNothing, kTenant, kSandbox, kImage };
+enum class Kind { kNothing, kTenant, kSandbox, kImage, kDigest, kOverride };
 
 Kind KindOfOption(const CLI::Option& option) {
   if (option.check_lname("tenant")) return Kind::kTenant;
@@ -61,8 +60,11 @@ Kind KindOfPositional(const CLI::App& command) {
   if (parent == "node" && is({"inspect", "logs", "exec", "wait", "stop", "rm"})) {
     return Kind::kSandbox;
   }
-  if (parent == "tenant" && is({"show", "rm"})) return Kind::kTenant;
+  if (parent == "tenant" && is({"show", "set", "rm"})) return Kind::kTenant;
   if (parent == "image" && is({"inspect", "rm"})) return Kind::kImage;
+  if (parent == "compat" && is({"test", "show", "accept", "rm"})) return Kind::kImage;
+  if (parent == "override" && name == "add") return Kind::kDigest;
+  if (parent == "override" && name == "rm") return Kind::kOverride;
   return Kind::kNothing;
 }
 
@@ -110,6 +112,23 @@ void AddImages(Client& client, std::vector<std::string>& out) {
   }
 }
 
+void AddDigests(Client& client, std::vector<std::string>& out) {
+  const auto images = client.ListImages();
+  if (!images.ok()) return;
+  for (const auto& image : *images) {
+    out.emplace_back(BareName(image.name()));
+    for (const auto& name : image.references()) {
+      out.push_back(StrCat(name, "@", BareName(image.name())));
+    }
+  }
+}
+
+void AddOverridden(Client& client, std::vector<std::string>& out) {
+  const auto overrides = client.ListOverrides();
+  if (!overrides.ok()) return;
+  for (const auto& entry : *overrides) out.emplace_back(BareName(entry.image()));
+}
+
 void AddNames(Context& context, Kind kind, std::vector<std::string>& out) {
   switch (kind) {
     case Kind::kTenant:
@@ -118,6 +137,10 @@ void AddNames(Context& context, Kind kind, std::vector<std::string>& out) {
       return AddSandboxes(context.client(), out);
     case Kind::kImage:
       return AddImages(context.client(), out);
+    case Kind::kDigest:
+      return AddDigests(context.client(), out);
+    case Kind::kOverride:
+      return AddOverridden(context.client(), out);
     case Kind::kNothing:
       return;
   }
@@ -170,6 +193,8 @@ std::vector<std::string> Candidates(Context& context, const Position& position,
   if (position.pending != nullptr) {
     if (position.pending->check_lname("output")) return {"table", "wide", "json", "yaml"};
     if (position.pending->check_lname("trust")) return {"trusted", "untrusted"};
+    if (position.pending->check_lname("isolation")) return {"gvisor"};
+    if (position.pending->check_lname("class")) return {"gvisor", "legacy-hardened"};
     AddNames(context, KindOfOption(*position.pending), out);
   } else if (last.starts_with("-")) {
     AddOptionNames(position.command, out);

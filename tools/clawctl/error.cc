@@ -22,6 +22,19 @@ std::string HintFor(const Status& status, const ErrorDetail& detail, std::string
   if (reason.starts_with("RUNTIME_") || reason.starts_with("DRIVER_")) {
     return "`clawctl node status` shows which runtimes work and why the others do not";
   }
+  // The policy's refusals say themselves what would help.
+  const bool by_policy = status.code() == StatusCode::kPermissionDenied && !reason.empty() &&
+                         reason != "PERMISSION_DENIED";
+  if (by_policy) return "";
+  if (reason == "PROBE_BROKEN") {
+    return "the probe has to pass under runc before it can say anything about gVisor";
+  }
+  if (missing && Contains(message, "override")) {
+    return "`clawctl node compat override ls` shows them";
+  }
+  if (missing && Contains(message, "verdict")) {
+    return "test the image with `clawctl node compat test IMAGE`";
+  }
   if (missing && (reason.starts_with("TENANT_") || Contains(message, "tenant"))) {
     return "make the tenant with `clawctl node tenant add NAME [--trust trusted]`";
   }

@@ -23,10 +23,11 @@ Table EventTable(const std::vector<pb::Event>& events) {
                {"TYPE"},
                {"SUBJECT"},
                {.title = "TENANT", .wide = true},
+               {.title = "ACTOR", .wide = true},
                {"MESSAGE"}});
   for (const pb::Event& event : events) {
     table.Add({StrCat(event.revision()), TimeOf(event), event.type(), event.subject(),
-               std::string(BareName(event.tenant())), event.message()});
+               std::string(BareName(event.tenant())), event.actor(), event.message()});
   }
   return table;
 }
@@ -39,11 +40,18 @@ std::string StreamLine(const Context& context, const pb::Event& event) {
       return RenderJsonLine(event, context.OutIsTerminal());
     case Format::kYaml:
       return "---\n" + RenderYaml(event);
-    default:
-      return absl::StrFormat("%-8d  %s  %-20s  %-28s  %s\n", event.revision(), TimeOf(event),
-                             EscapeControls(event.type()), EscapeControls(event.subject()),
-                             EscapeControls(event.message()));
+    case Format::kWide:
+      return absl::StrFormat("%-8d  %s  %-20s  %-28s  %-16s  %-14s  %s\n", event.revision(),
+                             TimeOf(event), EscapeControls(event.type()),
+                             EscapeControls(event.subject()),
+                             EscapeControls(BareName(event.tenant())),
+                             EscapeControls(event.actor()), EscapeControls(event.message()));
+    case Format::kTable:
+      break;
   }
+  return absl::StrFormat("%-8d  %s  %-20s  %-28s  %s\n", event.revision(), TimeOf(event),
+                         EscapeControls(event.type()), EscapeControls(event.subject()),
+                         EscapeControls(event.message()));
 }
 
 Status Events(Context& context, const EventsOptions& options) {

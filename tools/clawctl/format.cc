@@ -12,29 +12,6 @@
 namespace claw::ctl {
 namespace {
 
-// Decodes the code point at the start of `text`. Length 0: it is not UTF-8.
-struct CodePoint {
-  char32_t value = 0;
-  size_t length = 0;
-};
-
-CodePoint Decode(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text[0]);
-  if (lead < 0x80) return {lead, 1};
-  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return {};
-  char32_t value = lead & (0xffU >> (length + 1));
-  for (size_t i = 1; i < length; ++i) {
-    const auto next = static_cast<unsigned char>(text[i]);
-    if ((next & 0xc0U) != 0x80) return {};
-    value = (value << 6U) | (next & 0x3fU);
-  }
-  static constexpr char32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  const bool surrogate = value >= 0xd800 && value <= 0xdfff;
-  if (value < kSmallest[length] || value > 0x10ffff || surrogate) return {};
-  return {value, length};
-}
-
 // Invisible, or able to move text about: C1, line separators, marks and overrides of direction.
 bool IsDangerous(char32_t value) {
   return (value >= 0x80 && value < 0xa0) || (value >= 0x200b && value <= 0x200f) ||
@@ -74,11 +51,28 @@ double UnitMillis(std::string_view unit) {
 
 }  // namespace
 
+CodePoint DecodeUtf8(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text[0]);
+  if (lead < 0x80) return {lead, 1};
+  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return {};
+  char32_t value = lead & (0xffU >> (length + 1));
+  for (size_t i = 1; i < length; ++i) {
+    const auto next = static_cast<unsigned char>(text[i]);
+    if ((next & 0xc0U) != 0x80) return {};
+    value = (value << 6U) | (next & 0x3fU);
+  }
+  static constexpr char32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool surrogate = value >= 0xd800 && value <= 0xdfff;
+  if (value < kSmallest[length] || value > 0x10ffff || surrogate) return {};
+  return {value, length};
+}
+
 std::string EscapeControls(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const CodePoint point = Decode(text);
+    const CodePoint point = DecodeUtf8(text);
     if (point.length == 0 || point.value < 0x20 || point.value == 0x7f) {
       AppendControl(static_cast<unsigned char>(text[0]), out);
     } else if (IsDangerous(point.value)) {
@@ -170,6 +164,22 @@ std::string EnumLabel(std::string_view value_name, std::string_view prefix) {
   std::string label = absl::AsciiStrToLower(ToAbsl(StripPrefix(value_name, prefix)));
   std::replace(label.begin(), label.end(), '_', '-');
   return label == "unspecified" ? "-" : label;
+}
+
+std::string FormatSpan(std::chrono::microseconds span) {
+  const int64_t micros = std::max<int64_t>(span.count(), 0);
+  if (micros < 1000) return absl::StrFormat("%.1f ms", static_cast<double>(micros) / 1e3);
+  if (micros < 1'000'000) return absl::StrFormat("%d ms", micros / 1000);
+  if (micros < 60'000'000) return absl::StrFormat("%.2f s", static_cast<double>(micros) / 1e6);
+  return absl::StrFormat("%dm%02ds", micros / 60'000'000, micros / 1'000'000 % 60);
+}
+
+StatusOr<std::pair<std::string, std::string>> ParsePair(std::string_view text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0) {
+    return InvalidArgument("'", text, "' is not NAME=VALUE");
+  }
+  return std::pair(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
 }
 
 std::string JoinWords(const std::vector<std::string>& words) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/clock.h"
@@ -12,6 +13,13 @@
 namespace claw::ctl {
 
 // Text for terminals. What a tenant or a server chose is never trusted to be printable.
+
+// The code point at the start of `text`, which is not empty. Length 0: it is not UTF-8.
+struct CodePoint {
+  char32_t value = 0;
+  size_t length = 0;
+};
+CodePoint DecodeUtf8(std::string_view text);
 
 // Makes control characters visible: "\n" becomes the two characters \n, ESC becomes \x1b. Also
 // escaped are C1 controls, characters that change the direction of writing, and bytes that are not
@@ -46,6 +54,12 @@ std::string ShortId(std::string_view id);
 
 // "running" of "SANDBOX_STATE_RUNNING" and the prefix "SANDBOX_STATE_".
 std::string EnumLabel(std::string_view value_name, std::string_view prefix);
+
+// "85 ms", "1.24 s", "2m05s".
+std::string FormatSpan(std::chrono::microseconds span);
+
+// "NAME=VALUE" as its two halves. INVALID_ARGUMENT without a name or without '='.
+StatusOr<std::pair<std::string, std::string>> ParsePair(std::string_view text);
 
 // Words with a blank between them, or "-" for none.
 std::string JoinWords(const std::vector<std::string>& words);

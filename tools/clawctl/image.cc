@@ -6,6 +6,7 @@
 #include "tools/clawctl/error.h"
 #include "tools/clawctl/format.h"
 #include "tools/clawctl/image_source.h"
+#include "tools/clawctl/progress.h"
 #include "tools/clawctl/resolve.h"
 
 namespace claw::ctl {
@@ -20,40 +21,6 @@ struct ImageOptions {
   bool quiet = false;
 };
 
-// Shows how far a transfer is: one line that changes on a terminal, a line for each phase
-// elsewhere.
-class Progress {
- public:
-  Progress(const Context& context, bool quiet)
-      : context_(context), quiet_(quiet), terminal_(context.ErrIsTerminal()) {}
-  ~Progress() {
-    if (drawn_) context_.Err("\r\033[K");
-  }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
-  void Show(const pb::ImageProgress& progress) {
-    if (quiet_) return;
-    std::string line = progress.phase();
-    if (!progress.message().empty()) line += StrCat(": ", progress.message());
-    line = EscapeControls(line);
-    if (terminal_) {
-      context_.Err("\r\033[K" + line);
-      drawn_ = true;
-    } else if (line != last_) {
-      context_.Err(line + "\n");
-      last_ = line;
-    }
-  }
-
- private:
-  const Context& context_;
-  const bool quiet_;
-  const bool terminal_;
-  bool drawn_ = false;
-  std::string last_;
-};
-
 Table ImageTable(const Context& context, const std::vector<pb::Image>& images) {
   Table table({{"NAME"},
                {"DIGEST"},
@@ -65,6 +32,7 @@ Table ImageTable(const Context& context, const std::vector<pb::Image>& images) {
                {.title = "USER", .wide = true},
                {.title = "DROPPED-DEVICES", .wide = true},
                {.title = "CLEARED-SETUID", .wide = true},
+               {.title = "SIGNERS", .wide = true},
                {"AGE"}});
   const bool wide = context.format() == Format::kWide;
   for (const pb::Image& image : images) {
@@ -77,7 +45,7 @@ Table ImageTable(const Context& context, const std::vector<pb::Image>& images) {
                  FormatBytes(image.size_bytes()), StrCat(image.use_count()),
                  absl::StrJoin(image.entrypoint(), " "), absl::StrJoin(image.command(), " "),
                  StrCat(image.uid(), ":", image.gid()), StrCat(image.dropped_device_nodes()),
-                 StrCat(image.cleared_setuid_bits()),
+                 StrCat(image.cleared_setuid_bits()), absl::StrJoin(image.signers(), ","),
                  context.AgeOf(image.has_create_time(), image.create_time())});
     }
   }
@@ -94,8 +62,8 @@ Status Pull(Context& context, const ImageOptions& options) {
   StatusOr<pb::Image> image;
   {
     Progress progress(context, options.quiet);
-    image = context.client().PullImage(options.pull,
-                                       [&](const pb::ImageProgress& step) { progress.Show(step); });
+    image = context.client().PullImage(
+        options.pull, [&](const pb::ImageProgress& step) { progress.Show(StepOf(step)); });
   }
   RETURN_IF_ERROR(image.status());
   PrintArrived(context, *image);
@@ -108,7 +76,7 @@ Status Import(Context& context, ImageOptions& options) {
   {
     Progress progress(context, options.quiet);
     image = context.client().ImportImage(
-        options.import, [&](const pb::ImageProgress& step) { progress.Show(step); });
+        options.import, [&](const pb::ImageProgress& step) { progress.Show(StepOf(step)); });
   }
   RETURN_IF_ERROR(image.status());
   PrintArrived(context, *image);
@@ -160,15 +128,21 @@ Status CollectGarbage(Context& context, const ImageOptions& options) {
   return absl::OkStatus();
 }
 
+constexpr char kSignerHelp[] =
+    "Signer of the node's config: take the image only if it carries that signature";
+
 void AddTransferCommands(CLI::App& group, Context& context,
                          const std::shared_ptr<ImageOptions>& options) {
-  CLI::App* pull = AddCommand(group, "pull", "Fetch an image from a registry, print its digest",
-                              "clawctl node image pull registry.example.com/team/app:1.2");
+  CLI::App* pull =
+      AddCommand(group, "pull", "Fetch an image from a registry, print its digest",
+                 "clawctl node image pull registry.example.com/team/app:1.2\n"
+                 "  clawctl node image pull registry.example.com/team/app:1.2 --signer release");
   pull->add_option("REF", *options->pull.mutable_reference(), "HOST/NAME:TAG or HOST/NAME@sha256:…")
       ->required();
   pull->add_flag_callback(
       "--insecure", [options] { options->pull.set_insecure(true); },
       "Plain HTTP, any certificate; only for registries on this machine");
+  pull->add_option("--signer", *options->pull.mutable_signer(), kSignerHelp)->type_name("NAME");
   pull->add_flag("-q,--quiet", options->quiet, "Do not show progress");
   SetAction(pull, context, [&context, options] { return Pull(context, *options); });
 
@@ -178,16 +152,17 @@ void AddTransferCommands(CLI::App& group, Context& context,
                  "  clawctl node image import docker-archive:/srv/app.tar:app:2 --name app:2\n"
                  "  clawctl node image import rootfs:/srv/rootfs --name base:1");
   import
-      ->add_option(
-          "SOURCE", *options->import.mutable_source(),
-          "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or rootfs:DIR; "
-          "a path alone is guessed: a folder with oci-layout is oci:, another folder is "
-          "rootfs:, a file is docker-archive:")
+      ->add_option("SOURCE", *options->import.mutable_source(),
+                   "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], dir:DIR or "
+                   "rootfs:DIR; "
+                   "a path alone is guessed: a folder with oci-layout is oci:, another folder is "
+                   "rootfs:, a file is docker-archive:")
       ->required();
   import
       ->add_option("--name", *options->import.mutable_reference(),
                    "Name to give it; without one it has only its digest")
       ->type_name("REF");
+  import->add_option("--signer", *options->import.mutable_signer(), kSignerHelp)->type_name("NAME");
   import->add_flag("-q,--quiet", options->quiet, "Do not show progress");
   SetAction(import, context, [&context, options] { return Import(context, *options); });
 }

@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "tools/clawctl/format.h"
@@ -14,10 +15,16 @@ namespace {
 constexpr std::string_view kColorOff = "\033[0m";
 
 std::string_view ColorOf(std::string_view state) {
-  if (state == "running" || state == "yes") return "\033[32m";
-  if (state == "failed" || state == "lost" || state == "no") return "\033[31m";
-  if (state == "starting" || state == "stopping" || state == "reserved") return "\033[33m";
-  return "";
+  static constexpr std::array kGood = {"running", "yes", "ok", "passed", "compatible", "accepted"};
+  static constexpr std::array kBad = {"failed", "lost", "no", "incompatible", "error"};
+  static constexpr std::array kBusy = {"starting", "stopping", "reserved",
+                                       "degraded", "stale",    "warning"};
+  const auto among = [&](const auto& states) {
+    return std::find(states.begin(), states.end(), state) != states.end();
+  };
+  if (among(kGood)) return "\033[32m";
+  if (among(kBad)) return "\033[31m";
+  return among(kBusy) ? "\033[33m" : "";
 }
 
 nlohmann::ordered_json ToJson(const google::protobuf::Message& message) {

@@ -50,7 +50,7 @@ Status CompleteSpec(const Context& context, RunOptions& run) {
     *run.spec.add_mounts() = *mount;
   }
   for (const std::string& text : run.labels) {
-    const std::pair<std::string, std::string> pair = absl::StrSplit(text, absl::MaxSplits('=', 1));
+    ASSIGN_OR_RETURN(const auto pair, ParsePair(text));
     (*run.spec.mutable_labels())[pair.first] = pair.second;
   }
   if (!run.entrypoint.empty()) run.spec.add_command(run.entrypoint);
@@ -138,16 +138,6 @@ int Run(Context& context, RunOptions& run) {
   return kExitOk;
 }
 
-CLI::Validator Pair() {
-  return CLI::Validator(
-      [](const std::string& text) {
-        const size_t equals = text.find('=');
-        const bool good = equals != std::string::npos && equals != 0;
-        return good ? std::string() : "'" + text + "' is not NAME=VALUE";
-      },
-      "");
-}
-
 void AddWorkloadOptions(CLI::App& command, RunOptions& run) {
   command
       .add_option_function<std::string>(
@@ -179,14 +169,14 @@ void AddWorkloadOptions(CLI::App& command, RunOptions& run) {
       ->check(CLI::Range(int64_t{1}, int64_t{4194304}));
   AddRepeated(command, "--env,-e", run.env, "Environment variable; may be given many times")
       ->type_name("NAME=VALUE")
-      ->check(Pair());
+      ->check(PairCheck());
   AddRepeated(command, "--mount", run.mounts,
               "File or folder of the host to show in the sandbox, read-only unless :rw; may be "
               "given many times")
       ->type_name("SRC:DST[:rw|ro]");
   AddRepeated(command, "--label", run.labels, "Label; may be given many times")
       ->type_name("KEY=VALUE")
-      ->check(Pair());
+      ->check(PairCheck());
 }
 
 void AddModeOptions(CLI::App& command, RunOptions& run) {
@@ -233,6 +223,13 @@ void AddRunCommand(CLI::App& parent, Context& context) {
       ->add_option("--entrypoint", run->entrypoint,
                    "Program to run instead of the image's; CMD ARGS are then its arguments")
       ->type_name("PROGRAM");
+  command
+      ->add_option_function<std::string>(
+          "--isolation",
+          [run](const std::string&) { run->spec.set_isolation_class(pb::ISOLATION_CLASS_GVISOR); },
+          "Ask for gVisor even where the policy would allow a plain container")
+      ->type_name("gvisor")
+      ->check(CLI::IsMember({"gvisor"}).description(""));
   AddModeOptions(*command, *run);
   SetCodeAction(command, context, [&context, run] { return Run(context, *run); });
   command->parse_complete_callback([&context] { context.takes_program = true; });

@@ -1,5 +1,7 @@
 #include "tools/clawctl/sandbox_view.h"
 
+#include <absl/strings/str_join.h>
+
 #include "agent/base/bytes.h"
 #include "tools/clawctl/format.h"
 
@@ -18,6 +20,20 @@ std::string ReasonLabel(const pb::Sandbox& sandbox) {
   if (!sandbox.failure().empty()) return sandbox.failure();
   if (!sandbox.has_exit()) return "-";
   return EnumLabel(pb::EndReason_Name(sandbox.exit().reason()), "END_REASON_");
+}
+
+void AddDecision(const Context& context, const pb::IsolationDecision& decision, Fields& fields) {
+  fields.Add("Rule", decision.rule());
+  fields.Add("Decided from",
+             StrCat("trust ", decision.trust(), ", node ", decision.node_class(), ", compat ",
+                    decision.compat().empty() ? "-" : decision.compat(), ", signers ",
+                    decision.signers().empty() ? "-" : absl::StrJoin(decision.signers(), ",")));
+  if (decision.override_by().empty()) return;
+  const auto left = std::chrono::seconds(decision.override_expire_time().seconds() -
+                                         ToMicros(context.Now()) / 1'000'000);
+  fields.Add("Override", StrCat("by ", decision.override_by(),
+                                left.count() > 0 ? StrCat(", for another ", FormatAge(left))
+                                                 : std::string(", expired since")));
 }
 
 }  // namespace
@@ -71,6 +87,7 @@ std::string DescribeSandbox(const Context& context, const pb::Sandbox& sandbox) 
   fields.Add("Image", StrCat(sandbox.spec().image(), " ", sandbox.image_digest()));
   fields.Add("Class", ClassLabel(sandbox));
   fields.Add("Because", sandbox.isolation_reason());
+  if (sandbox.has_decision()) AddDecision(context, sandbox.decision(), fields);
   fields.Add("Driver", sandbox.driver());
   fields.Add("State", StateLabel(sandbox));
   fields.Add("Memory", StrCat(FormatBytes(memory.workload_bytes()), " for the program + ",

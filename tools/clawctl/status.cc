@@ -35,11 +35,18 @@ Table DriverTable(const pb::Node& node) {
   return table;
 }
 
+std::string ClassLine(const pb::Node& node) {
+  if (node.node_class() != "hardened") return node.node_class();
+  return node.hardened() ? "hardened, all checks passed"
+                         : "hardened by its config, but a check failed (see `clawctl node doctor`)";
+}
+
 std::string StatusText(const Context& context, const pb::Node& node, bool wide) {
   Fields fields;
   fields.Add("Node", node.node_id());
   fields.Add("Ready", node.ready() ? "yes" : "no");
   for (const std::string& condition : node.conditions()) fields.Add("Condition", condition);
+  fields.Add("Class", ClassLine(node));
   fields.Add("Agent", StrCat(node.agent_version(), ", up ",
                              context.AgeOf(node.has_agent_start_time(), node.agent_start_time())));
   fields.Add("Machine",

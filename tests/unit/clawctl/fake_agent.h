@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "claw/node/v1/common.pb.h"
+#include "claw/node/v1/compat.pb.h"
 #include "claw/node/v1/event.pb.h"
 #include "claw/node/v1/image.pb.h"
 #include "claw/node/v1/node.pb.h"
@@ -38,6 +39,11 @@ struct FakeState {
   std::vector<pb::Event> events;
   std::vector<pb::SandboxStats> stats;
   std::vector<pb::ImageProgress> progress;
+  pb::CheckNodeResponse checks;
+  // One for each TestImage, in turn; then the test is refused as PROBE_BROKEN.
+  std::vector<pb::Verdict> tests;
+  std::vector<pb::Verdict> verdicts;
+  std::vector<pb::Override> overrides;
 
   // Program of every sandbox: what it writes, and how it ends. With an open standard input it then
   // echoes that until it is closed or Ctrl-D comes.
@@ -67,6 +73,10 @@ struct FakeState {
   std::vector<pb::ExecSpec> execs;
   std::vector<pb::ImportImageRequest> imports;
   std::vector<pb::PullImageRequest> pulls;
+  std::vector<pb::CreateTenantRequest> tenant_adds;
+  std::vector<pb::UpdateTenantRequest> tenant_updates;
+  std::vector<pb::TestImageRequest> test_requests;
+  std::vector<pb::CreateOverrideRequest> override_adds;
   std::vector<pb::CollectGarbageRequest> collections;
   std::vector<pb::WatchEventsRequest> watches;
   std::vector<pb::TerminalSize> sizes;

@@ -55,8 +55,9 @@ bool Has(const Words& words, const std::string& word) {
 
 TEST_CASE("every command explains itself with an example", "[clawctl]") {
   const Fixture node;
-  // clawctl, completion, node and its fifteen commands, four of tenant, six of image.
-  CHECK(CheckHelp(node, {}) == 28);
+  // clawctl, completion, node and its seventeen commands, five of tenant, six of image, seven of
+  // compat, three of override.
+  CHECK(CheckHelp(node, {}) == 41);
   CHECK_THAT(node.Ctl({"--help"}).out, Contains("Exit codes:") && Contains("CLAWLET_SOCKET"));
   CHECK_THAT(node.Ctl({"node", "run", "--help"}).out,
              Contains("[-- CMD ARGS...]") && Contains("=128Mi"));
@@ -110,7 +111,9 @@ TEST_CASE("completion scripts are printed for both shells", "[clawctl]") {
   const Fixture node;
   CHECK_THAT(node.Ctl({"completion", "bash"}).out,
              Contains("complete -o default -F _clawctl clawctl"));
-  CHECK_THAT(node.Ctl({"node", "completion", "zsh"}).out, Contains("compdef _clawctl clawctl"));
+  CHECK_THAT(node.Ctl({"node", "completion", "zsh"}).out,
+             Contains("compdef _clawctl clawctl") &&
+                 Contains("clawctl __complete -- \"${(@)words[2,CURRENT]}\" 2>/dev/null"));
   CHECK(node.Ctl({"completion", "fish"}).code == 2);
 }
 
