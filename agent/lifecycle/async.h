@@ -87,6 +87,29 @@ class Notifier {
   asio::steady_timer timer_;
 };
 
+// Bounds a wait: wakes those who wait for `changed` when `at_most` has passed, unless it has been
+// destroyed before.
+class Timeout {
+ public:
+  Timeout(const asio::any_io_executor& executor, std::chrono::milliseconds at_most,
+          std::shared_ptr<Notifier> changed)
+      : timer_(executor, at_most) {
+    // The handler may run after this object is gone: what it touches is shared.
+    timer_.async_wait(
+        [expired = expired_, changed = std::move(changed)](boost::system::error_code error) {
+          if (error) return;
+          *expired = true;
+          changed->NotifyAll();
+        });
+  }
+
+  bool expired() const { return *expired_; }
+
+ private:
+  std::shared_ptr<bool> expired_ = std::make_shared<bool>(false);
+  asio::steady_timer timer_;
+};
+
 // Whether the coroutine that asks has been cancelled (its caller is gone).
 inline Task<bool> IsCancelled() {
   const auto state = co_await asio::this_coro::cancellation_state;

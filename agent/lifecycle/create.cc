@@ -43,8 +43,7 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(std::string request_id, SandboxSpec 
                       co_await BeginRequest(request_id, "CreateSandbox", fingerprint));
   if (earlier) {
     if (earlier->code != 0) co_return EarlierError(*earlier);
-    const std::shared_ptr<Entry> entry =
-        Find(earlier->subject.substr(earlier->subject.find('/') + 1));
+    const std::shared_ptr<Entry> entry = Find(ResourceId(earlier->subject));
     if (entry != nullptr) co_return entry->record;
     co_return MakeError(StatusCode::kFailedPrecondition,
                         StrCat("this request made ", earlier->subject, ", which has been removed"),
@@ -83,7 +82,7 @@ Task<Status> Node::Reserve(std::shared_ptr<Entry> entry, store::RequestRecord re
   events.push_back(std::move(event));
   auto write = [sandbox = entry->record, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.PutSandbox(sandbox));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   const Status saved = co_await Commit(std::move(write), std::move(events));
   if (saved.ok()) {
@@ -115,11 +114,7 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
 
 Task<Status> Node::AbandonStart(std::shared_ptr<Entry> entry, Status why) {
   drivers::Driver* driver = DriverFor(entry->record.driver);
-  auto work = [driver, id = entry->record.id]() -> Status {
-    RETURN_IF_ERROR(driver->Destroy(id));
-    return driver->Purge(id);
-  };
-  const Status undone = co_await deps_.pool.Run(std::move(work));
+  const Status undone = co_await Erase(driver, entry->record.id, false);
   if (undone.ok()) {
     const Status forgotten = co_await ForgetStart(entry, why);
     if (forgotten.ok()) co_return why;
@@ -148,7 +143,7 @@ Task<Status> Node::ForgetStart(std::shared_ptr<Entry> entry, const Status& why) 
                              record.spec.tenant, ToLogString(why)));
   const auto write = [id = record.id, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.DeleteSandbox(id));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
   RememberRequest(request);

@@ -23,6 +23,11 @@ struct Node::Entry {
   // Who reads its output, for those that are to vanish by themselves once it has been read.
   int log_readers = 0;
   bool log_was_read = false;
+
+  // For one that may wake the waiters after everybody else has let go of the entry.
+  static std::shared_ptr<Notifier> Changes(const std::shared_ptr<Entry>& entry) {
+    return {entry, &entry->changed};
+  }
 };
 
 }  // namespace claw::lifecycle

@@ -106,15 +106,9 @@ Task<void> Node::Release(std::shared_ptr<Entry> entry) {
 }
 
 Task<void> Node::RemoveWhenRead(std::shared_ptr<Entry> entry) {
-  auto expired = std::make_shared<bool>(false);
-  asio::steady_timer timer(deps_.strand, kKeepOutput);
-  timer.async_wait([expired, entry](boost::system::error_code error) {
-    if (error) return;
-    *expired = true;
-    entry->changed.NotifyAll();
-  });
+  const Timeout timeout(deps_.strand, kKeepOutput, Entry::Changes(entry));
   while (!draining_ && !entry->removed &&
-         (entry->log_readers > 0 || (!entry->log_was_read && !*expired))) {
+         (entry->log_readers > 0 || (!entry->log_was_read && !timeout.expired()))) {
     co_await entry->changed.Wait();
   }
   if (draining_ || entry->removed) co_return;

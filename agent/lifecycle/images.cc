@@ -46,7 +46,7 @@ Task<StatusOr<Image>> Node::AddImage(std::string request_id, std::string method,
                                      std::string fingerprint,
                                      std::function<StatusOr<Image>()> fetch) {
   CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(request_id, method, fingerprint));
-  if (earlier) co_return FindImage(earlier->subject.substr(earlier->subject.find('/') + 1));
+  if (earlier) co_return FindImage(ResourceId(earlier->subject));
   const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
   CO_ASSIGN_OR_RETURN(Image image, co_await deps_.pool.Run(fetch));
   // From here on nobody removes images; one that was removed since the fetch found it is fetched
@@ -83,7 +83,7 @@ Task<StatusOr<Image>> Node::AddImage(std::string request_id, std::string method,
                                     FormatBytes(image.size_bytes))));
   const auto write = [changed, request](store::Transaction& txn) -> Status {
     for (const Image& entry : changed) RETURN_IF_ERROR(txn.PutImage(entry));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
   for (const Image& entry : changed) images_[entry.digest] = entry;
@@ -167,7 +167,7 @@ Task<Status> Node::DeleteImage(std::string request_id, std::string reference_or_
     CO_RETURN_IF_ERROR(co_await DropImage(*found));
   }
   if (!request_id.empty()) {
-    auto note = [request](store::Transaction& txn) { return txn.PutRequest(request); };
+    auto note = [request](store::Transaction& txn) { return RecordRequest(txn, request); };
     CO_RETURN_IF_ERROR(co_await Commit(std::move(note)));
     RememberRequest(request);
   }

@@ -197,6 +197,8 @@ class Node {
 
   // remove.cc
   Task<Status> RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecord request);
+  // All that a driver has of a sandbox. `released`: Destroy has worked before, only files are left.
+  Task<Status> Erase(drivers::Driver* driver, std::string id, bool released);
 
   // recover.cc
   void LoadSnapshot(store::Snapshot snapshot);

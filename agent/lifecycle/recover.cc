@@ -174,11 +174,7 @@ Task<Status> Node::RecoverStray(drivers::Driver* driver, std::string id, bool st
       co_await Report("sandbox.not_rebuilt", StrCat("sandboxes/", id), ToLogString(rebuilt));
     }
   }
-  const auto work = [driver, id]() -> Status {
-    RETURN_IF_ERROR(driver->Destroy(id));
-    return driver->Purge(id);
-  };
-  CO_RETURN_IF_ERROR(co_await deps_.pool.Run(work));
+  CO_RETURN_IF_ERROR(co_await Erase(driver, id, false));
   co_await Report("sandbox.orphan_removed", StrCat("sandboxes/", id),
                   "nothing is recorded about it");
   co_return absl::OkStatus();

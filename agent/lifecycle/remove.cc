@@ -35,18 +35,14 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
   if (driver == nullptr) {
     co_return FailedPrecondition("this node no longer has the driver ", entry->record.driver);
   }
-  auto work = [driver, id = entry->record.id, released = entry->record.released]() -> Status {
-    if (!released) RETURN_IF_ERROR(driver->Destroy(id));
-    return driver->Purge(id);
-  };
-  const Status purged = co_await deps_.pool.Run(std::move(work));
+  const Status purged = co_await Erase(driver, entry->record.id, entry->record.released);
   CO_RETURN_IF_ERROR(Annotate(purged, StrCat("remove sandbox ", entry->record.id)));
   std::vector<Event> events;
   events.push_back(MakeEvent("sandbox.removed", StrCat("sandboxes/", entry->record.id),
                              entry->record.spec.tenant, "removed with its output"));
   const auto write = [id = entry->record.id, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.DeleteSandbox(id));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
   RememberRequest(request);
@@ -54,6 +50,14 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
   sandboxes_.erase(entry->record.id);
   entry->changed.NotifyAll();
   co_return absl::OkStatus();
+}
+
+Task<Status> Node::Erase(drivers::Driver* driver, std::string id, bool released) {
+  auto work = [driver, id, released]() -> Status {
+    if (!released) RETURN_IF_ERROR(driver->Destroy(id));
+    return driver->Purge(id);
+  };
+  co_return co_await deps_.pool.Run(std::move(work));
 }
 
 }  // namespace claw::lifecycle

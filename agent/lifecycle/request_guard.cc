@@ -5,6 +5,15 @@
 
 namespace claw::lifecycle {
 
+Status RecordRequest(store::Transaction& txn, const store::RequestRecord& request) {
+  if (request.request_id.empty()) return absl::OkStatus();
+  return txn.PutRequest(request);
+}
+
+std::string ResourceId(std::string_view subject) {
+  return std::string(subject.substr(subject.find('/') + 1));
+}
+
 std::string ContentFingerprint(std::string_view content) {
   uint64_t hash = 14695981039346656037ULL;
   for (const char c : content) {

@@ -31,6 +31,12 @@ inline auto Uncancellable() {
   return asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
 }
 
+// Writes the record of a request that is to be remembered; one without an id is not.
+Status RecordRequest(store::Transaction& txn, const store::RequestRecord& request);
+
+// "sandboxes/4f…" -> "4f…"
+std::string ResourceId(std::string_view subject);
+
 // FNV-1a, 64 bits, in hexadecimal: stable over restarts and versions. Not for secrets.
 std::string ContentFingerprint(std::string_view content);
 

@@ -13,14 +13,14 @@ Task<StatusOr<Sandbox>> Node::StopSandbox(std::string request_id, std::string na
   const std::string fingerprint = ContentFingerprint(name);
   CO_ASSIGN_OR_RETURN(const auto earlier,
                       co_await BeginRequest(request_id, "StopSandbox", fingerprint));
-  if (earlier) co_return GetSandbox(earlier->subject.substr(earlier->subject.find('/') + 1));
+  if (earlier) co_return GetSandbox(ResourceId(earlier->subject));
   const RequestGuard guard([this, request_id] { FinishRequest(request_id); });
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
   CO_RETURN_IF_ERROR(co_await EndProgram(entry, grace.value_or(config_.stop_grace)));
   if (!request_id.empty()) {
     const auto request =
         MakeRequest(request_id, "StopSandbox", fingerprint, StrCat("sandboxes/", entry->record.id));
-    auto write = [request](store::Transaction& txn) { return txn.PutRequest(request); };
+    auto write = [request](store::Transaction& txn) { return RecordRequest(txn, request); };
     CO_RETURN_IF_ERROR(co_await Commit(std::move(write)));
     RememberRequest(request);
   }
@@ -61,15 +61,8 @@ Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::millise
 }
 
 Task<void> Node::AwaitEnd(std::shared_ptr<Entry> entry, std::chrono::milliseconds at_most) {
-  // The timer's handler may run after this coroutine is through: what it touches is shared.
-  auto expired = std::make_shared<bool>(false);
-  asio::steady_timer timer(deps_.strand, at_most);
-  timer.async_wait([expired, entry](boost::system::error_code error) {
-    if (error) return;
-    *expired = true;
-    entry->changed.NotifyAll();
-  });
-  while (!*expired && !entry->removed && !IsTerminal(entry->record.state)) {
+  const Timeout timeout(deps_.strand, at_most, Entry::Changes(entry));
+  while (!timeout.expired() && !entry->removed && !IsTerminal(entry->record.state)) {
     co_await entry->changed.Wait();
   }
 }

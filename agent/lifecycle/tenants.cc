@@ -58,7 +58,7 @@ Task<StatusOr<Tenant>> Node::CreateTenant(std::string request_id, std::string na
                              StrCat("tenant ", name, " is ", ToString(trust))));
   auto write = [tenant, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.PutTenant(tenant));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   const Status saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok()) {
@@ -95,7 +95,7 @@ Task<Status> Node::DeleteTenant(std::string request_id, std::string name, bool a
                              StrCat("tenant ", name, " was removed")));
   auto write = [name, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.DeleteTenant(name));
-    return request.request_id.empty() ? absl::OkStatus() : txn.PutRequest(request);
+    return RecordRequest(txn, request);
   };
   const Status saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok()) {
