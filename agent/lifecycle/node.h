@@ -128,7 +128,8 @@ class Node {
   Task<StatusOr<std::vector<Event>>> ReadEvents(store::EventQuery query);
   // Every event from now on. Ends with RESOURCE_EXHAUSTED if its owner does not keep up.
   std::unique_ptr<EventSubscription> Subscribe();
-  int64_t revision() const { return revision_; }
+  // Of the newest event that is durable: the state that the node shows lacks nothing up to it.
+  int64_t revision() const { return durable_revision_; }
 
   // What the node is and how it stands.
   const host::HostInfo& host() const { return deps_.host; }
@@ -230,7 +231,8 @@ class Node {
   std::shared_ptr<AsyncMutex> image_mutex_;  // held while an image is recorded or removed
   std::map<std::string, store::RequestRecord> requests_;
   std::map<std::string, std::shared_ptr<Notifier>> requests_under_way_;
-  int64_t revision_ = 0;
+  int64_t revision_ = 0;          // of the newest event made
+  int64_t durable_revision_ = 0;  // of the newest event published
   int64_t events_since_trim_ = 0;
   EventBus bus_;
   std::string store_problem_;  // of the last write that failed; empty: the store takes writes
