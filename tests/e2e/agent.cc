@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -71,6 +72,7 @@ Agent::~Agent() {
   }
   StopGracefully();
   CHECK(Leftovers() == std::vector<std::string>{});
+  CHECK_FALSE(HasOwnCgroup());
 }
 
 void Agent::Start() {
@@ -165,6 +167,19 @@ std::vector<std::string> Agent::Leftovers() const {
   const std::string mounts = ReadFile("/proc/self/mountinfo").value_or("");
   if (mounts.find(marker + "/") != std::string::npos) found.push_back("a mount below " + marker);
   return found;
+}
+
+bool Agent::HasOwnCgroup() const {
+  const std::string text = log();
+  const std::string before = "for tenants, cgroups ";
+  const size_t at = text.find(before);
+  REQUIRE(at != std::string::npos);
+  const size_t begin = at + before.size();
+  const std::string own = text.substr(begin, text.find(' ', begin) - begin);
+  const auto cgroups = host::Cgroups::Detect();
+  REQUIRE(cgroups.ok());
+  const std::vector<std::string> names = (*cgroups)->Children("");
+  return std::find(names.begin(), names.end(), own) != names.end();
 }
 
 bool AwaitProcessEnd(int64_t pid) {
