@@ -11,6 +11,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -33,6 +34,15 @@ UniqueFd ListenForReady(const fs::path& path) {
   ::unlink(path.c_str());
   REQUIRE(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
   return socket;
+}
+
+// A child's environment holds only what it is given; a sanitized one is also told what to do.
+std::vector<std::string> Environment(std::vector<std::string> variables) {
+  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"}) {
+    const char* value = std::getenv(name);
+    if (value != nullptr) variables.push_back(StrCat(name, "=", value));
+  }
+  return variables;
 }
 
 bool AwaitReady(int socket, int pidfd) {
@@ -83,8 +93,8 @@ void Agent::Start() {
   ProcessSpec spec;
   spec.argv = {CLAW_BIN "/clawlet", "--state-dir", state_dir_, "--run-dir", dir_.path() / "run"};
   if (!config_.empty()) spec.argv.insert(spec.argv.end(), {"--config", config_});
-  spec.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-              StrCat("NOTIFY_SOCKET=", notify.string())};
+  spec.env = Environment({"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                          StrCat("NOTIFY_SOCKET=", notify.string())});
   spec.descriptors = {{log.get(), 1}, {log.get(), 2}};
   auto started = Spawn(spec);
   REQUIRE(started.ok());
@@ -112,8 +122,8 @@ CommandResult Agent::Ctl(std::vector<std::string> args, const std::string& input
   ProcessSpec spec;
   spec.argv = {CLAW_BIN "/clawctl", "node"};
   spec.argv.insert(spec.argv.end(), args.begin(), args.end());
-  spec.env = {"PATH=/usr/bin:/bin",
-              StrCat("CLAWLET_SOCKET=", (dir_.path() / "run/clawlet.sock").string())};
+  spec.env = Environment({"PATH=/usr/bin:/bin",
+                          StrCat("CLAWLET_SOCKET=", (dir_.path() / "run/clawlet.sock").string())});
   RunOptions options;
   options.input = input;
   options.timeout = timeout;
