@@ -180,9 +180,17 @@ int Daemon::Run() {
   pool_->Join();
   strand_.restart();
   strand_.poll();
+  if (outcome.ok()) RemoveOwnCgroup();
   if (!outcome.ok()) logger_->error("{}", ToLogString(outcome));
   logger_->flush();
   return outcome.ok() ? 0 : 1;
+}
+
+void Daemon::RemoveOwnCgroup() {
+  const std::string own = InstanceName(config_.state_dir);
+  if (!cgroups_->Children(own).empty()) return;  // sandboxes go on running in there
+  const Status removed = cgroups_->Remove(own);
+  if (!removed.ok()) logger_->warn("the cgroup {} stays: {}", own, ToLogString(removed));
 }
 
 Task<Status> Daemon::Live() {

@@ -43,6 +43,8 @@ class Daemon {
   lifecycle::Task<void> HandleSignals();
   lifecycle::Task<void> LogEvents();
   void ReloadLogLevel();
+  // What holds the sandboxes' cgroups, if there are none. When nothing is under way any more.
+  void RemoveOwnCgroup();
 
   const CommandLine command_line_;
   const Config& config_;

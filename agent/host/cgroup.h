@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,14 @@ struct CgroupLimits {
 
 struct CgroupUsage {
   int64_t memory_bytes = 0;
-  int64_t memory_peak_bytes = 0;
+  int64_t memory_peak_bytes = 0;  // 0: not known (v2 before Linux 5.19)
   int64_t cpu_micros = 0;
   int64_t pids = 0;
-  // How often an allocation hit the memory limit (v1), or the kernel killed something for it (v2).
+  // How often an allocation hit the memory limit. That alone kills nothing: the kernel reclaims.
   int64_t limit_hits = 0;
+  // Processes that the kernel killed for want of memory. v1 cannot tell: it does not count those in
+  // cgroups below.
+  std::optional<int64_t> oom_kills{};
 };
 
 // The control groups of this agent. A `path` is relative ("clawlet-1a2b/0123456789abcdef") and

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <functional>
 
 #include "agent/base/strings.h"
@@ -60,7 +61,11 @@ Task<Status> Node::Commit(Body body, std::vector<Event> events) {
   store_problem_ = status.ok() ? "" : ToLogString(status);
   if (status.ok()) {
     for (const std::string& id : forgotten) requests_.erase(id);
-    for (const Event& event : events) bus_.Publish(event);
+    // The store answers in the order of the writes, so what is published here ascends.
+    for (const Event& event : events) {
+      durable_revision_ = std::max(durable_revision_, event.revision);
+      bus_.Publish(event);
+    }
   }
   co_return Annotate(status, "record it");
 }

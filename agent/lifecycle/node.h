@@ -175,7 +175,8 @@ class Node {
   Task<StatusOr<std::vector<Event>>> ReadEvents(store::EventQuery query);
   // Every event from now on. Ends with RESOURCE_EXHAUSTED if its owner does not keep up.
   std::unique_ptr<EventSubscription> Subscribe();
-  int64_t revision() const { return revision_; }
+  // Of the newest event that is durable: the state that the node shows lacks nothing up to it.
+  int64_t revision() const { return durable_revision_; }
 
   // What the node is and how it stands.
   const host::HostInfo& host() const { return deps_.host; }
@@ -323,7 +324,8 @@ class Node {
   std::vector<std::shared_ptr<CompatTest>> compat_tests_;  // under way
   std::map<std::string, store::RequestRecord> requests_;
   std::map<std::string, std::shared_ptr<Notifier>> requests_under_way_;
-  int64_t revision_ = 0;
+  int64_t revision_ = 0;          // of the newest event made
+  int64_t durable_revision_ = 0;  // of the newest event published
   int64_t events_since_trim_ = 0;
   EventBus bus_;
   std::string store_problem_;  // of the last write that failed; empty: the store takes writes

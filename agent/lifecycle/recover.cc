@@ -45,6 +45,7 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
 
 void Node::LoadSnapshot(store::Snapshot snapshot) {
   revision_ = snapshot.last_revision;
+  durable_revision_ = revision_;
   for (Tenant& tenant : snapshot.tenants) tenants_[tenant.name] = std::move(tenant);
   for (Image& image : snapshot.images) images_[image.digest] = std::move(image);
   for (CompatVerdict& verdict : snapshot.verdicts) {

@@ -261,11 +261,13 @@ ExitObservation OciDriver::Observe(const std::string& id, int64_t cgroup_max_byt
   }
   seen.exit_code = exit->exit_code;
   seen.exited_at = exit->exited_at;
-  // conmon's notice, or: killed at a moment when the cgroup had run into its limit. (A runtime's
-  // exit code alone lies, and runsc removes its own cgroup before anyone can ask it.)
+  // conmon's notice, or the kernel's count. Where the kernel does not count: killed at a moment
+  // when the cgroup had run into its limit. (A runtime's exit code alone lies, and runsc removes
+  // its own cgroup before anyone can ask it.)
   const bool at_limit = usage.ok() && usage->limit_hits > 0 &&
                         usage->memory_peak_bytes >= cgroup_max_bytes - host_.page_size_bytes * 64;
-  seen.oom_killed = exit->exit_code != 0 && (exit->oom || (exit->exit_code == 137 && at_limit));
+  const bool killed = usage.ok() && usage->oom_kills.has_value() ? *usage->oom_kills > 0 : at_limit;
+  seen.oom_killed = exit->exit_code != 0 && (exit->oom || (exit->exit_code == 137 && killed));
   return seen;
 }
 

@@ -168,7 +168,7 @@ class StartBench {
 
   void Idle() {
     std::vector<std::string> sleepers;
-    for (const size_t count : {0, 10, 50}) {
+    for (const size_t count : {0U, 10U, 50U}) {
       const std::string group = StrCat("the agent at rest, ", count, " idle sandboxes");
       Progress(group);
       while (sleepers.size() < count) {

@@ -7,9 +7,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -32,6 +34,15 @@ UniqueFd ListenForReady(const fs::path& path) {
   ::unlink(path.c_str());
   REQUIRE(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
   return socket;
+}
+
+// A child's environment holds only what it is given; a sanitized one is also told what to do.
+std::vector<std::string> Environment(std::vector<std::string> variables) {
+  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"}) {
+    const char* value = std::getenv(name);
+    if (value != nullptr) variables.push_back(StrCat(name, "=", value));
+  }
+  return variables;
 }
 
 bool AwaitReady(int socket, int pidfd) {
@@ -71,6 +82,7 @@ Agent::~Agent() {
   }
   StopGracefully();
   CHECK(Leftovers() == std::vector<std::string>{});
+  CHECK_FALSE(HasOwnCgroup());
 }
 
 void Agent::Start() {
@@ -81,8 +93,8 @@ void Agent::Start() {
   ProcessSpec spec;
   spec.argv = {CLAW_BIN "/clawlet", "--state-dir", state_dir_, "--run-dir", dir_.path() / "run"};
   if (!config_.empty()) spec.argv.insert(spec.argv.end(), {"--config", config_});
-  spec.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-              StrCat("NOTIFY_SOCKET=", notify.string())};
+  spec.env = Environment({"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                          StrCat("NOTIFY_SOCKET=", notify.string())});
   spec.descriptors = {{log.get(), 1}, {log.get(), 2}};
   auto started = Spawn(spec);
   REQUIRE(started.ok());
@@ -110,8 +122,8 @@ CommandResult Agent::Ctl(std::vector<std::string> args, const std::string& input
   ProcessSpec spec;
   spec.argv = {CLAW_BIN "/clawctl", "node"};
   spec.argv.insert(spec.argv.end(), args.begin(), args.end());
-  spec.env = {"PATH=/usr/bin:/bin",
-              StrCat("CLAWLET_SOCKET=", (dir_.path() / "run/clawlet.sock").string())};
+  spec.env = Environment({"PATH=/usr/bin:/bin",
+                          StrCat("CLAWLET_SOCKET=", (dir_.path() / "run/clawlet.sock").string())});
   RunOptions options;
   options.input = input;
   options.timeout = timeout;
@@ -165,6 +177,19 @@ std::vector<std::string> Agent::Leftovers() const {
   const std::string mounts = ReadFile("/proc/self/mountinfo").value_or("");
   if (mounts.find(marker + "/") != std::string::npos) found.push_back("a mount below " + marker);
   return found;
+}
+
+bool Agent::HasOwnCgroup() const {
+  const std::string text = log();
+  const std::string before = "for tenants, cgroups ";
+  const size_t at = text.find(before);
+  REQUIRE(at != std::string::npos);
+  const size_t begin = at + before.size();
+  const std::string own = text.substr(begin, text.find(' ', begin) - begin);
+  const auto cgroups = host::Cgroups::Detect();
+  REQUIRE(cgroups.ok());
+  const std::vector<std::string> names = (*cgroups)->Children("");
+  return std::find(names.begin(), names.end(), own) != names.end();
 }
 
 bool AwaitProcessEnd(int64_t pid) {

@@ -52,6 +52,8 @@ class Agent {
   // What is left on the machine of this agent's sandboxes: cgroups, supervisors, folders. Empty
   // when clean.
   std::vector<std::string> Leftovers() const;
+  // Whether the cgroup that holds those of the sandboxes is there, in any hierarchy.
+  bool HasOwnCgroup() const;
 
  private:
   TempDir dir_;

@@ -141,5 +141,21 @@ TEST_CASE("a killed supervisor is reported as lost and leaves nothing", "[e2e]")
   }
 }
 
+TEST_CASE("the agent's own cgroup goes with it, unless sandboxes run in there", "[e2e]") {
+  Agent agent;
+  agent.Furnish();
+  agent.Must({"run", "-d", "--name", "stays", "--tenant", "house", "--image", "busybox", "--",
+              "sleep", "1000"});
+  const std::string pid = agent.Field("stays", "/pid");
+  agent.StopGracefully();
+  CHECK(agent.HasOwnCgroup());
+  agent.Start();
+  CHECK(agent.Field("stays", "/state") == "SANDBOX_STATE_RUNNING");
+  CHECK(agent.Field("stays", "/pid") == pid);
+  agent.Must({"rm", "--force", "stays"});
+  agent.StopGracefully();
+  CHECK_FALSE(agent.HasOwnCgroup());
+}
+
 }  // namespace
 }  // namespace claw::test

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "tests/e2e/agent.h"
 
@@ -11,14 +12,12 @@ TEST_CASE("a trusted program runs in runc and an untrusted one in gVisor", "[e2e
   agent.Furnish();
 
   SECTION("each sees the kernel of its class, and the record says so") {
-    const std::string host = Split(agent.Must({"status", "-o", "json"}), '\n').empty() ? "" : "x";
-    REQUIRE(host == "x");
     const std::string trusted = agent.Must({"run", "--name", "t", "--tenant", "house", "--image",
                                             "busybox", "--", "cat", "/proc/version"});
     const std::string untrusted = agent.Must({"run", "--name", "u", "--tenant", "guest", "--image",
                                               "busybox", "--", "cat", "/proc/version"});
-    CHECK(trusted != untrusted);
-    CHECK(untrusted.find("Linux version 4.4.0") == 0);  // what gVisor says it is
+    CHECK(trusted == Trim(ReadFile("/proc/version").value()));  // the host's own
+    CHECK(untrusted.find("Linux version 4.4.0") == 0);          // what gVisor says it is
     CHECK(agent.Field("t", "/isolation_class") == "ISOLATION_CLASS_CONTAINER");
     CHECK(agent.Field("u", "/isolation_class") == "ISOLATION_CLASS_GVISOR");
     CHECK(agent.Field("u", "/runtime_proof").find("gVisor") != std::string::npos);
@@ -93,10 +92,12 @@ TEST_CASE("a trusted program runs in runc and an untrusted one in gVisor", "[e2e
     const std::string seen =
         agent.Must({"run", "--tenant", "house", "--image", "busybox", "--", "sh", "-c",
                     "cat /proc/self/uid_map; grep -E 'Seccomp:|NoNewPrivs|CapBnd' "
-                    "/proc/self/status; mount -t tmpfs x /tmp; "
+                    "/proc/self/status; "
+                    "mount -t tmpfs x /tmp 2>/dev/null || echo no mount; "
                     "ls /sys/class/net; true"});
     CHECK(seen.find("Seccomp:\t2") != std::string::npos);
     CHECK(seen.find("NoNewPrivs:\t1") != std::string::npos);
+    CHECK(seen.find("no mount\n") != std::string::npos);
     CHECK(seen.find("lo") != std::string::npos);
     CHECK(seen.find("eth") == std::string::npos);
     const std::vector<std::string_view> map = Split(Split(seen, '\n').front(), ' ', true);

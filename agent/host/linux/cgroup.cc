@@ -1,8 +1,11 @@
 #include "agent/host/cgroup.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -12,12 +15,15 @@
 #include "agent/base/bytes.h"
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
+#include "agent/base/unique_fd.h"
 #include "agent/host/linux/cgroup_hierarchies.h"
 
 namespace claw::host {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr auto kKillTimeout = std::chrono::seconds(10);
+constexpr int kLookAgainMillis = 20;
 constexpr int64_t kCpuPeriodMicros = 100'000;  // the kernel's default, and runc's
 
 StatusOr<int64_t> ReadNumber(const fs::path& file) {
@@ -33,11 +39,9 @@ StatusOr<int64_t> ReadNumber(const fs::path& file) {
   return value >= kUnlimited ? 0 : value;
 }
 
-// "KEY VALUE" lines, as in memory.events and cpu.stat; 0 if the key is not there.
-int64_t ReadKey(const fs::path& file, std::string_view key) {
-  const StatusOr<std::string> text = ReadFile(file, 65536);
-  if (!text.ok()) return 0;
-  for (std::string_view line : Split(*text, '\n', true)) {
+// Of "KEY VALUE" lines, as in memory.events and cpu.stat; 0 if the key is not there.
+int64_t Value(std::string_view text, std::string_view key) {
+  for (std::string_view line : Split(text, '\n', true)) {
     const std::vector<std::string_view> words = Split(line, ' ', true);
     int64_t value = 0;
     if (words.size() == 2 && words[0] == key && ParseInt(words[1], &value)) return value;
@@ -59,15 +63,11 @@ class CgroupsBase : public Cgroups {
   }
 
   Status KillAll(const std::string& path) override {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto deadline = std::chrono::steady_clock::now() + kKillTimeout;
     auto pause = std::chrono::microseconds(200);
     // Again and again, since a process may fork between the look and the kill.
     for (std::vector<pid_t> pids = Processes(path); !pids.empty(); pids = Processes(path)) {
-      if (std::chrono::steady_clock::now() > deadline) {
-        return MakeError(StatusCode::kDeadlineExceeded,
-                         StrCat(pids.size(), " processes in cgroup ", path, " survive SIGKILL"),
-                         {.reason = "CGROUP_NOT_EMPTY", .constraint = path});
-      }
+      if (std::chrono::steady_clock::now() > deadline) return Survived(path, pids.size());
       for (const pid_t pid : pids) ::kill(pid, SIGKILL);
       std::this_thread::sleep_for(pause);
       pause = std::min(pause * 2, std::chrono::microseconds(20'000));
@@ -91,6 +91,12 @@ class CgroupsBase : public Cgroups {
 
  protected:
   const Hierarchies& hierarchies() const { return hierarchies_; }
+
+  static Status Survived(const std::string& path, size_t count) {
+    return MakeError(StatusCode::kDeadlineExceeded,
+                     StrCat(count, " processes in cgroup ", path, " survive SIGKILL"),
+                     {.reason = "CGROUP_NOT_EMPTY", .constraint = path});
+  }
 
   // mkdir -p below `root`, where `prepare` is called on each folder before one is made in it.
   template <typename Prepare>
@@ -250,14 +256,7 @@ class CgroupsV2 final : public CgroupsBase {
     CgroupLimits limits;
     ASSIGN_OR_RETURN(limits.memory_max_bytes, ReadNumber(folder / "memory.max"));
     ASSIGN_OR_RETURN(limits.pids_max, ReadNumber(folder / "pids.max"));
-    ASSIGN_OR_RETURN(const std::string cpu, ReadFile(folder / "cpu.max", 4096));
-    const std::vector<std::string_view> words = Split(Trim(cpu), ' ', true);
-    int64_t quota = 0;
-    int64_t period = 0;
-    if (words.size() == 2 && ParseInt(words[0], &quota) && ParseInt(words[1], &period) &&
-        period > 0) {
-      limits.cpu_millis = quota * 1000 / period;
-    }
+    ASSIGN_OR_RETURN(limits.cpu_millis, ReadCpuMax(folder / "cpu.max"));
     return limits;
   }
 
@@ -269,10 +268,32 @@ class CgroupsV2 final : public CgroupsBase {
     if (fs::exists(folder / "memory.peak")) {
       ASSIGN_OR_RETURN(usage.memory_peak_bytes, ReadNumber(folder / "memory.peak"));
     }
-    usage.limit_hits = ReadKey(folder / "memory.events", "oom_kill");
-    usage.cpu_micros = ReadKey(folder / "cpu.stat", "usage_usec");
+    // Each of them counts what happened in the cgroups below, too.
+    ASSIGN_OR_RETURN(const std::string events, ReadFile(folder / "memory.events", 4096));
+    usage.limit_hits = Value(events, "max");
+    usage.oom_kills = Value(events, "oom_kill");
+    ASSIGN_OR_RETURN(const std::string cpu, ReadFile(folder / "cpu.stat", 4096));
+    usage.cpu_micros = Value(cpu, "usage_usec");
     ASSIGN_OR_RETURN(usage.pids, ReadNumber(folder / "pids.current"));
     return usage;
+  }
+
+  Status KillAll(const std::string& path) override {
+    const fs::path folder = Root() / path;
+    const UniqueFd events(::open((folder / "cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!events.valid()) return absl::OkStatus();  // not there
+    const auto deadline = std::chrono::steady_clock::now() + kKillTimeout;
+    while (IsPopulated(events.get())) {
+      // The kernel's way cannot be outrun by forks, but does not reach a process whose first thread
+      // has ended (seen with Linux 6.1), and came with 5.14. A signal to the process does reach it.
+      WriteExisting(folder / "cgroup.kill", "1").IgnoreError();
+      const std::vector<pid_t> pids = Processes(path);
+      for (const pid_t pid : pids) ::kill(pid, SIGKILL);
+      if (std::chrono::steady_clock::now() > deadline) return Survived(path, pids.size());
+      pollfd change{events.get(), POLLPRI, 0};
+      ::poll(&change, 1, kLookAgainMillis);
+    }
+    return absl::OkStatus();
   }
 
   Status CheckMember(const std::string& path, pid_t pid) override {
@@ -286,11 +307,50 @@ class CgroupsV2 final : public CgroupsBase {
  private:
   fs::path Root() const { return hierarchies().roots.front(); }
 
+  // Not by cgroup.procs: that may be empty while a last thread still holds the memory. A poll of
+  // the file waits for what has happened since this read.
+  static bool IsPopulated(int events) {
+    std::array<char, 256> text;
+    const ssize_t got = ::pread(events, text.data(), text.size(), 0);
+    return got > 0 && Value({text.data(), static_cast<size_t>(got)}, "populated") != 0;
+  }
+
+  // "QUOTA PERIOD" in microseconds, where QUOTA may be "max".
+  static StatusOr<int64_t> ReadCpuMax(const fs::path& file) {
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 4096));
+    const std::vector<std::string_view> words = Split(Trim(text), ' ', true);
+    if (words.size() == 2 && words[0] == "max") return 0;
+    int64_t quota = 0;
+    int64_t period = 0;
+    if (words.size() == 2 && ParseInt(words[0], &quota) && ParseInt(words[1], &period) &&
+        quota > 0 && period > 0) {
+      return quota * 1000 / period;
+    }
+    return DataLoss(file.string(), " holds '", Trim(text), "', which is not a quota and a period");
+  }
+
+  // A controller has to be handed down by every folder on the way.
+  static Status HandDown(const fs::path& folder) {
+    const fs::path control = folder / "cgroup.subtree_control";
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(control, 4096));
+    const std::vector<std::string_view> have = Split(Trim(text), ' ', true);
+    const auto has = [&have](std::string_view controller) {
+      return std::find(have.begin(), have.end(), controller) != have.end();
+    };
+    // A write that changes nothing still waits for cgroups that are on their way out.
+    if (has("memory") && has("cpu") && has("pids")) return absl::OkStatus();
+    const Status status = WriteExisting(control, "+memory +cpu +pids");
+    // Only the machine's root may have processes beside children that are limited.
+    const StatusOr<std::string> inside = ReadFile(folder / "cgroup.procs");
+    if (status.ok() || !inside.ok() || Trim(*inside).empty()) return status;
+    return MakeError(StatusCode::kFailedPrecondition,
+                     StrCat("cgroup ", folder.string(), " has processes of its own, so that no ",
+                            "limits can be set below it (", ToStd(status.message()), ")"),
+                     {.reason = "CGROUP_OCCUPIED", .constraint = folder.string()});
+  }
+
   Status CreateIn(const std::string& path, const CgroupLimits& limits) {
-    // A controller has to be handed down by every folder on the way.
-    RETURN_IF_ERROR(MakeFolders(Root(), path, [](const fs::path& folder) {
-      return WriteExisting(folder / "cgroup.subtree_control", "+memory +cpu +pids");
-    }));
+    RETURN_IF_ERROR(MakeFolders(Root(), path, HandDown));
     const fs::path folder = Root() / path;
     RETURN_IF_ERROR(SetMemoryMax(path, limits.memory_max_bytes));
     RETURN_IF_ERROR(

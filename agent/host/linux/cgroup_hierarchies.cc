@@ -39,7 +39,9 @@ StatusOr<Hierarchies> ParseHierarchies(std::string_view mountinfo) {
     const std::vector<std::string_view> left = Split(line.substr(0, dash), ' ', true);
     const std::vector<std::string_view> right = Split(line.substr(dash + 3), ' ', true);
     if (left.size() < 5 || right.size() < 3) continue;
-    if (right[0] == "cgroup2" && unified.empty()) unified = left[4];
+    // Where only a part of the hierarchy is mounted, paths below it are not those of
+    // /proc/PID/cgroup.
+    if (right[0] == "cgroup2" && left[3] == "/" && unified.empty()) unified = left[4];
     if (right[0] != "cgroup") continue;
     const fs::path root = left[4];
     if (std::find(found.roots.begin(), found.roots.end(), root) == found.roots.end()) {

@@ -63,6 +63,12 @@ TEST_CASE("v2: one for all, if its root hands out the controllers") {
     CHECK(found->mode == "v2");
     CHECK(found->roots == std::vector<std::filesystem::path>{dir.path()});
   }
+  SECTION("a part of it that is mounted elsewhere does not count") {
+    REQUIRE(WriteFileAtomic(controllers, "cpu memory pids\n").ok());
+    const std::string part = "29 24 0:26 /a/b /mnt/part rw - cgroup2 cgroup2 rw\n";
+    CHECK(ParseHierarchies(part + V2At(dir.path()))->roots.front() == dir.path());
+    CHECK(GetErrorDetail(ParseHierarchies(part).status())->reason == "CGROUP_MISSING");
+  }
   SECTION("it has no memory controller") {
     REQUIRE(WriteFileAtomic(controllers, "cpu pids memoryless\n").ok());
     const Status status = ParseHierarchies(V2At(dir.path())).status();

@@ -4,6 +4,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
+#include <future>
 #include <memory>
 #include <thread>
 
@@ -47,8 +48,15 @@ class NodeFixture {
     return boost::asio::co_spawn(strand_, std::move(task), boost::asio::use_future).get();
   }
 
+  // The same, without waiting.
+  template <typename T>
+  std::future<T> Begin(lifecycle::Task<T> task) {
+    return boost::asio::co_spawn(strand_, std::move(task), boost::asio::use_future);
+  }
+
   TempDir& dir() { return dir_; }
   drivers::FakeWorld& world() { return *world_; }
+  store::Store& store() { return *store_; }
   lifecycle::Node& node() { return *node_; }
   const rpc::Context& context() const { return *context_; }
 

@@ -291,6 +291,28 @@ TEST_CASE_METHOD(ServiceFixture, "watch sandboxes: what is, what changes, what g
   again.Cancel();
 }
 
+lifecycle::Task<int64_t> RevisionOf(lifecycle::Node& node) { co_return node.revision(); }
+
+TEST_CASE_METHOD(ServiceFixture, "the node's revision names no change that is not durable yet") {
+  const int64_t before = Run(RevisionOf(node()));
+  std::promise<void> disk;
+  std::promise<Status> wrote;
+  store().Write(
+      [&](store::Transaction&) {
+        disk.get_future().wait();
+        return absl::OkStatus();
+      },
+      [&](Status status) { wrote.set_value(std::move(status)); });
+  // The event is made and waits behind the slow write; the strand is asked after that.
+  auto made = Begin(node().CreateTenant("", "acme", Trust::kTrusted));
+  const int64_t meanwhile = Run(RevisionOf(node()));
+  disk.set_value();
+  CHECK(wrote.get_future().get().ok());
+  CHECK(made.get().ok());
+  CHECK(meanwhile == before);
+  CHECK(Run(RevisionOf(node())) == before + 1);
+}
+
 TEST_CASE_METHOD(ServiceFixture, "watch sandboxes: a tenant's own, and revisions from nowhere") {
   Prepare();
   Create(Request());
