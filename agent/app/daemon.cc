@@ -12,6 +12,7 @@
 #include "agent/base/file.h"
 #include "agent/rpc/unix_socket.h"
 #include "drivers/gvisor/gvisor_driver.h"
+#include "drivers/runc/legacy_driver.h"
 #include "drivers/runc/runc_driver.h"
 
 namespace claw {
@@ -126,6 +127,7 @@ void Daemon::MakeDrivers() {
                               .log_max_bytes = config_.sandbox_log_bytes};
   if (config_.runc.enabled) {
     drivers_.push_back(std::make_unique<drivers::RuncDriver>(options, host_, *cgroups_, *exits_));
+    drivers_.push_back(std::make_unique<drivers::LegacyDriver>(options, host_, *cgroups_, *exits_));
   }
   options.runtime = config_.gvisor.path;
   if (config_.gvisor.enabled) {

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "agent/base/clock.h"
 #include "agent/base/status.h"
 #include "agent/model/compat.h"
 #include "agent/model/isolation.h"
