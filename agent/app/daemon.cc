@@ -190,7 +190,10 @@ int Daemon::Run() {
 
 void Daemon::RemoveOwnCgroup() {
   const std::string own = InstanceName(config_.state_dir);
-  if (!cgroups_->Children(own).empty()) return;  // sandboxes go on running in there
+  for (const std::string& driver : cgroups_->Children(own)) {
+    // Sandboxes that go on running.
+    if (!cgroups_->Children(StrCat(own, "/", driver)).empty()) return;
+  }
   const Status removed = cgroups_->Remove(own);
   if (!removed.ok()) logger_->warn("the cgroup {} stays: {}", own, ToLogString(removed));
 }

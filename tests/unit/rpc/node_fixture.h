@@ -63,8 +63,9 @@ class NodeFixture {
  private:
   TempDir dir_;
   SystemClock clock_;
-  std::shared_ptr<drivers::FakeWorld> world_ = std::make_shared<drivers::FakeWorld>();
+  // Before the world, whose waiters hold timers of it.
   boost::asio::io_context strand_;
+  std::shared_ptr<drivers::FakeWorld> world_ = std::make_shared<drivers::FakeWorld>();
   std::unique_ptr<lifecycle::BlockingPool> pool_;
   std::unique_ptr<store::Store> store_;
   FakeImages images_;
