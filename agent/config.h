@@ -26,6 +26,14 @@ struct Config {
   std::optional<int64_t> memory_bytes{};  // absent: all that the machine has
   std::filesystem::path state_dir = "/var/lib/clawlet";
   std::filesystem::path run_dir = "/run/clawlet";
+  std::string node_class = "standard";  // or "hardened"
+  // [policy]; every value but the default is stricter than the default
+  std::string trusted_class = "container";  // or "gvisor"
+  bool accept_degraded = true;
+  bool allow_overrides = true;
+  bool require_signer = false;
+  bool compat_baseline = true;
+  int64_t max_override_hours = 720;
   // [reserves]; absent: see ResolveReserves
   std::optional<int64_t> system_reserve_bytes{};
   std::optional<int64_t> agent_reserve_bytes{};

@@ -176,6 +176,28 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
                       FIELD(socket)));
 }
 
+void AddPolicyKeys(std::vector<ConfigKey>& keys) {
+  keys.push_back(
+      Choice("node.class", "hardened: takes legacy code that gVisor cannot run, and nothing else",
+             "\"standard\" or \"hardened\"", {"standard", "hardened"}, FIELD(node_class)));
+  keys.push_back(Choice("policy.trusted_class", "Where trusted code runs",
+                        "\"container\" or \"gvisor\"", {"container", "gvisor"},
+                        FIELD(trusted_class)));
+  keys.push_back(Switch("policy.accept_degraded",
+                        "Images whose degraded verdict was accepted may run",
+                        FIELD(accept_degraded)));
+  keys.push_back(
+      Switch("policy.allow_overrides", "Overrides of verdicts count", FIELD(allow_overrides)));
+  keys.push_back(Switch("policy.require_signer",
+                        "Images of tenants that are not trusted have to be signed",
+                        FIELD(require_signer)));
+  keys.push_back(Switch("policy.compat_baseline",
+                        "Images may be run in a stripped container to compare",
+                        FIELD(compat_baseline)));
+  keys.push_back(Number("policy.max_override_hours", "Longest life of an override", 1, 720,
+                        FIELD(max_override_hours)));
+}
+
 void AddDriverKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(Text("drivers.conmon", "The program that supervises sandboxes", FIELD(conmon)));
   keys.push_back(Path("drivers.starter",
@@ -216,6 +238,7 @@ const std::vector<ConfigKey>& ConfigKeys() {
   static const std::vector<ConfigKey> keys = [] {
     std::vector<ConfigKey> all;
     AddNodeKeys(all);
+    AddPolicyKeys(all);
     AddDriverKeys(all);
     AddOtherKeys(all);
     return all;

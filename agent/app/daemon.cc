@@ -10,6 +10,7 @@
 
 #include "agent/app/log.h"
 #include "agent/base/file.h"
+#include "agent/host/hardening.h"
 #include "agent/rpc/unix_socket.h"
 #include "drivers/gvisor/gvisor_driver.h"
 #include "drivers/runc/legacy_driver.h"
@@ -146,13 +147,23 @@ Status Daemon::MakeNode() {
   }
   ASSIGN_OR_RETURN(config.reserves, ResolveReserves(config_, config.capacity_bytes));
   config.max_events = config_.events_keep;
+  if (config_.node_class == "hardened") config.node_class = NodeClass::kHardened;
+  config.rules = {.trusted_in_gvisor = config_.trusted_class == "gvisor",
+                  .accept_degraded = config_.accept_degraded,
+                  .allow_overrides = config_.allow_overrides,
+                  .require_signer = config_.require_signer};
+  config.allow_compat_baseline = config_.compat_baseline;
+  config.max_override_time = std::chrono::hours(config_.max_override_hours);
   lifecycle::NodeDeps deps{.strand = strand_.get_executor(),
                            .pool = *pool_,
                            .store = *store_,
                            .images = *images_,
                            .drivers = {},
                            .clock = clock_,
-                           .host = host_};
+                           .host = host_,
+                           .read_facts = [state = config_.state_dir, run = config_.run_dir] {
+                             return host::ReadMachineFacts({.state_dir = state, .run_dir = run});
+                           }};
   for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
   logger_->info("clawlet {} on {}: {} of memory, {} for tenants, cgroups {} ({})", version_,
                 config.node_id, FormatBytes(config.capacity_bytes),

@@ -37,6 +37,7 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool va
   }
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
 
+  if (config_.node_class == NodeClass::kHardened) co_await RefreshFacts();
   // From the check to the charge there is no co_await: nobody can take the room in between.
   CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
   Sandbox record = plan.record;

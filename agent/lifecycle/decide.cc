@@ -23,8 +23,6 @@ policy::Decision Node::Decide(const Tenant& tenant, const Image& image,
   return policy::DecideIsolation(input, config_.rules);
 }
 
-std::string Node::HardeningProblem() const { return "its checks have not been made"; }
-
 CompatStatus Node::CompatStatusOf(const std::string& digest) const {
   // Without a gVisor that works nothing is known about how an image would fare under it.
   const DriverState* gvisor = DriverOf(IsolationClass::kGvisor);

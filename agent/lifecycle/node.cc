@@ -74,6 +74,10 @@ std::vector<std::string> Node::conditions() const {
     }
   }
   if (!store_problem_.empty()) problems.push_back(StrCat("store: ", store_problem_));
+  if (config_.node_class == NodeClass::kHardened) {
+    const std::string problem = HardeningProblem();
+    if (!problem.empty()) problems.push_back(StrCat("takes no new legacy work: ", problem));
+  }
   if (draining_) problems.push_back("the agent is shutting down");
   return problems;
 }

@@ -19,6 +19,7 @@
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
 #include "agent/policy/compat.h"
+#include "agent/policy/hardening.h"
 #include "agent/policy/isolation.h"
 #include "agent/policy/quota.h"
 #include "drivers/driver.h"
@@ -36,6 +37,8 @@ struct NodeDeps {
   std::vector<drivers::Driver*> drivers;  // at most one for each isolation class
   Clock& clock;
   host::HostInfo host;
+  // Blocks; for pool threads. Empty: nothing is known, so the node is not hardened.
+  std::function<StatusOr<MachineFacts>()> read_facts{};
 };
 
 struct NodeConfig {
@@ -187,6 +190,11 @@ class Node {
   Time started_at() const { return started_at_; }
   const std::string& incarnation() const { return incarnation_; }
 
+  // check.cc: looks at the node anew.
+  Task<std::vector<NodeCheck>> CheckNode();
+  // The config says hardened, and every check for that has passed when it was last looked.
+  bool hardened() const;
+
   // shutdown.cc: takes no new work, waits for what is under way. Sandboxes go on running.
   Task<void> Drain();
 
@@ -220,7 +228,11 @@ class Node {
 
   // decide.cc: what the isolation policy says now, and what it is asked about.
   policy::Decision Decide(const Tenant& tenant, const Image& image, const SandboxSpec& spec) const;
-  std::string HardeningProblem() const;
+  std::string HardeningProblem() const;  // check.cc
+  policy::NodeFacts Facts() const;
+  // Reads the machine's facts again; of a hardened node an event says if it is one no longer.
+  Task<void> RefreshFacts();
+  Task<void> WatchHardening();
   CompatStatus CompatStatusOf(const std::string& digest) const;
   std::optional<CompatOverride> OverrideOf(const std::string& digest) const;
   std::string OtherTenant(const std::string& tenant) const;
@@ -329,6 +341,8 @@ class Node {
   int64_t events_since_trim_ = 0;
   EventBus bus_;
   std::string store_problem_;  // of the last write that failed; empty: the store takes writes
+  StatusOr<MachineFacts> facts_ = Internal("it has not been checked");
+  std::string hardening_said_;  // the problem that events told of last; empty: none
   bool draining_ = false;
   int under_way_ = 0;  // mutations that have begun
   Notifier drained_;   // under_way_ has come down

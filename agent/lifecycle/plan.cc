@@ -84,6 +84,10 @@ StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
                      StrCat("there is a sandbox '", spec.display_name, "' already"),
                      {.reason = "NAME_TAKEN", .constraint = "display_name"});
   }
+  // Without a gVisor that works nothing is known of the image either; this says what to mend first.
+  if (tenant.trust != Trust::kTrusted && config_.node_class == NodeClass::kStandard) {
+    RETURN_IF_ERROR(CheckRuntime(DriverOf(IsolationClass::kGvisor), IsolationClass::kGvisor));
+  }
   const policy::Decision decision = Decide(tenant, image, spec);
   RETURN_IF_ERROR(policy::ToStatus(decision));
   const IsolationClass isolation = *decision.isolation;

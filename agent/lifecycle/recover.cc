@@ -16,6 +16,10 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
   co_await DropExpiredOverrides();
   const bool store_was_lost = !quarantined.empty();
   co_await ProbeDrivers();
+  co_await RefreshFacts();
+  if (config_.node_class == NodeClass::kHardened) {
+    asio::co_spawn(deps_.strand, WatchHardening(), asio::detached);
+  }
   co_await RecoverImages(store_was_lost);
 
   std::vector<std::shared_ptr<Entry>> recorded;

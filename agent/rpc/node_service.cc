@@ -63,9 +63,41 @@ Task<StatusOr<pb::Node>> GetNode(const Context& context, const pb::GetNodeReques
   SetTime(node.started_at(), proto.mutable_agent_start_time());
   proto.set_revision(node.revision());
   const std::vector<std::string> conditions = node.conditions();
+  proto.set_node_class(std::string(ToString(node.config().node_class)));
+  proto.set_hardened(node.hardened());
   proto.set_ready(conditions.empty());
   proto.mutable_conditions()->Assign(conditions.begin(), conditions.end());
   co_return proto;
+}
+
+pb::NodeCheck::Outcome ToProto(CheckOutcome outcome) {
+  switch (outcome) {
+    case CheckOutcome::kPassed:
+      return pb::NodeCheck::PASSED;
+    case CheckOutcome::kWarning:
+      return pb::NodeCheck::WARNING;
+    case CheckOutcome::kFailed:
+      return pb::NodeCheck::FAILED;
+  }
+  return pb::NodeCheck::OUTCOME_UNSPECIFIED;
+}
+
+Task<StatusOr<pb::CheckNodeResponse>> CheckNode(const Context& context,
+                                                const pb::CheckNodeRequest& /*request*/) {
+  pb::CheckNodeResponse response;
+  const std::vector<NodeCheck> checks = co_await context.node.CheckNode();
+  for (const NodeCheck& check : checks) {
+    pb::NodeCheck* out = response.add_checks();
+    out->set_id(check.id);
+    out->set_title(check.title);
+    out->set_outcome(ToProto(check.outcome));
+    out->set_evidence(check.evidence);
+    out->set_fix(check.fix);
+    out->set_for_hardened(check.for_hardened);
+  }
+  response.set_node_class(std::string(ToString(context.node.config().node_class)));
+  response.set_hardened(context.node.hardened());
+  co_return response;
 }
 
 class NodeService final : public pb::NodeService::CallbackService {
@@ -76,6 +108,11 @@ class NodeService final : public pb::NodeService::CallbackService {
                                     const pb::GetNodeRequest* request,
                                     pb::Node* response) override {
     return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::GetNode);
+  }
+  grpc::ServerUnaryReactor* CheckNode(grpc::CallbackServerContext* /*call*/,
+                                      const pb::CheckNodeRequest* request,
+                                      pb::CheckNodeResponse* response) override {
+    return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::CheckNode);
   }
 
  private:

@@ -11,6 +11,7 @@
 
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
+#include "claw/node/v1/compat.grpc.pb.h"
 #include "claw/node/v1/image.grpc.pb.h"
 #include "claw/node/v1/sandbox.grpc.pb.h"
 #include "claw/node/v1/tenant.grpc.pb.h"
@@ -32,10 +33,12 @@ struct AgentClient::Stubs {
   explicit Stubs(const std::shared_ptr<grpc::Channel>& channel)
       : tenants(pb::TenantService::NewStub(channel)),
         images(pb::ImageService::NewStub(channel)),
-        sandboxes(pb::SandboxService::NewStub(channel)) {}
+        sandboxes(pb::SandboxService::NewStub(channel)),
+        compat(pb::CompatService::NewStub(channel)) {}
   std::unique_ptr<pb::TenantService::Stub> tenants;
   std::unique_ptr<pb::ImageService::Stub> images;
   std::unique_ptr<pb::SandboxService::Stub> sandboxes;
+  std::unique_ptr<pb::CompatService::Stub> compat;
 };
 
 AgentClient::AgentClient(const std::filesystem::path& bin, const std::filesystem::path& dir,
@@ -76,6 +79,17 @@ AgentClient::AgentClient(const std::filesystem::path& bin, const std::filesystem
   while (reader->Read(&progress)) {
   }
   Check(reader->Finish(), "ImportImage");
+  // The gate: what is not trusted runs once it was tested.
+  grpc::ClientContext test_context;
+  pb::TestImageRequest test;
+  test.set_image("images/bench");
+  test.add_probes()->add_command("/bin/true");
+  test.set_workload_bytes(32 << 20);
+  const auto tested = stubs_->compat->TestImage(&test_context, test);
+  pb::TestImageProgress step;
+  while (tested->Read(&step)) {
+  }
+  Check(tested->Finish(), "TestImage");
 }
 
 AgentClient::~AgentClient() {

@@ -63,7 +63,8 @@ constexpr int kNotFound = 3;  // exit code of clawctl
 
 }  // namespace
 
-Agent::Agent(AgentSetup setup) : state_dir_(std::move(setup.state_dir)) {
+Agent::Agent(AgentSetup setup)
+    : state_dir_(std::move(setup.state_dir)), gvisor_works_(setup.gvisor_works) {
   if (state_dir_.empty()) state_dir_ = dir_.path() / "state";
   if (!setup.config.empty()) {
     config_ = dir_.path() / "clawlet.toml";
@@ -150,6 +151,8 @@ std::string Agent::Field(const std::string& sandbox, const std::string& json_poi
 void Agent::Furnish() {
   MakeBusyboxRoot(dir_.path() / "image");
   Must({"image", "import", "rootfs:" + (dir_.path() / "image").string(), "--name", "busybox"});
+  // Images of tenants that are not trusted have to be tested first; that takes gVisor.
+  if (gvisor_works_) Must({"compat", "test", "busybox", "--probe", "true", "--memory", "32Mi"});
   Must({"tenant", "add", "house", "--trust", "trusted"});
   Must({"tenant", "add", "guest"});
 }
@@ -166,7 +169,7 @@ std::vector<std::string> Agent::Leftovers() const {
     const std::string words = Join(host::CommandLine(static_cast<pid_t>(pid)), " ");
     if (words.find(marker + "/") != std::string::npos) found.push_back("process " + words);
   }
-  for (const char* driver : {"runc", "gvisor"}) {
+  for (const char* driver : {"runc", "gvisor", "legacy"}) {
     for (const fs::path& folder :
          {state_dir_ / "sandboxes" / driver, dir_.path() / "run" / driver}) {
       for (const std::string& name : ListDirectory(folder).value_or(std::vector<std::string>())) {

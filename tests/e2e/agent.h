@@ -20,6 +20,7 @@ struct CommandResult {
 struct AgentSetup {
   std::string config{};               // text of a TOML file; empty: none
   std::filesystem::path state_dir{};  // empty: beside the run folder
+  bool gvisor_works = true;           // what Furnish may count on
 };
 
 // A real clawlet with folders of its own, and clawctl to talk to it.
@@ -43,7 +44,8 @@ class Agent {
   // `inspect -o json` of a sandbox.
   std::string Field(const std::string& sandbox, const std::string& json_pointer) const;
 
-  // A busybox image under the name "busybox", and the tenants "house" (trusted) and "guest".
+  // A busybox image under the name "busybox", tested under gVisor, and the tenants "house" (trusted)
+  // and "guest".
   void Furnish();
 
   const std::filesystem::path& dir() const { return dir_.path(); }
@@ -59,6 +61,7 @@ class Agent {
   TempDir dir_;
   std::filesystem::path state_dir_;
   std::string config_;
+  bool gvisor_works_;
   std::optional<Process> process_;
 };
 

@@ -113,6 +113,12 @@ TEST_CASE("a node that lost its database rebuilds from what runs", "[e2e]") {
   }
   CHECK(agent.Must({"tenant", "show", "house"}).find("trusted") != std::string::npos);
   CHECK(agent.Must({"tenant", "show", "guest"}).find("untrusted") != std::string::npos);
+  // What is not known any more is not assumed: the image has to be tested again.
+  const CommandResult refused =
+      agent.Ctl({"run", "--tenant", "guest", "--image", "busybox", "--", "echo", "works"});
+  CHECK(refused.exit_code == 125);
+  CHECK(refused.err.find("clawctl node compat test busybox") != std::string::npos);
+  agent.Must({"compat", "test", "busybox", "--probe", "true", "--memory", "32Mi"});
   CHECK(agent.Must({"run", "--tenant", "guest", "--image", "busybox", "--", "echo", "works"}) ==
         "works");
 }
