@@ -106,5 +106,23 @@ TEST_CASE("a trusted program runs in runc and an untrusted one in gVisor", "[e2e
   }
 }
 
+TEST_CASE("a tenant that loses its trust loses its containers, and what is untested does not run",
+          "[e2e]") {
+  Agent agent;
+  agent.Furnish();
+  agent.Must({"run", "-d", "--name", "plain", "--tenant", "house", "--image", "busybox", "--",
+              "sleep", "1000"});
+  CHECK(agent.Field("plain", "/decision/rule") == "trusted-container");
+  agent.Must({"tenant", "set", "house", "--trust", "untrusted"});
+  CHECK(agent.Field("plain", "/exit/reason") == "END_REASON_REVOKED");
+  CHECK(agent.Must({"run", "--tenant", "house", "--image", "busybox", "--", "cat", "/proc/version"})
+            .find("Linux version 4.4.0") == 0);
+  agent.Must({"compat", "rm", "busybox"});
+  const CommandResult refused =
+      agent.Ctl({"run", "--tenant", "guest", "--image", "busybox", "--", "true"});
+  CHECK(refused.exit_code == 125);
+  CHECK(refused.err.find("clawctl node compat test busybox") != std::string::npos);
+}
+
 }  // namespace
 }  // namespace claw::test

@@ -46,7 +46,7 @@ SyscallReport BothFail(const drivers::LaunchSpec& /*spec*/) {
 
 class CompatFixture : public ServiceFixture {
  public:
-  CompatFixture() { Prepare(); }
+  CompatFixture() { PrepareUntested(); }
 
   static pb::TestImageRequest Request(bool baseline) {
     pb::TestImageRequest request;

@@ -54,8 +54,20 @@ class ServiceFixture : public NodeFixture {
     server_.reset();
   }
 
-  // A tenant "acme" and an image "app".
+  // A tenant "acme" and an image "app" that may run.
   void Prepare(pb::Trust trust = pb::TRUST_UNTRUSTED) {
+    pb::CreateOverrideRequest request;
+    request.set_image(PrepareUntested(trust));
+    request.set_isolation_class(pb::ISOLATION_CLASS_GVISOR);
+    request.set_reason("these tests are about something else");
+    request.mutable_ttl()->set_seconds(3600);
+    pb::Override given;
+    Call call;
+    REQUIRE(compat->CreateOverride(&call, request, &given).ok());
+  }
+
+  // A tenant "acme" and an image "app" that nobody has tested; answers with the image's name.
+  std::string PrepareUntested(pb::Trust trust = pb::TRUST_UNTRUSTED) {
     pb::CreateTenantRequest tenant;
     tenant.set_tenant_id("acme");
     tenant.set_trust(trust);
@@ -72,6 +84,7 @@ class ServiceFixture : public NodeFixture {
     }
     REQUIRE(stream->Finish().ok());
     REQUIRE(progress.has_image());
+    return progress.image().name();
   }
 
   static pb::CreateSandboxRequest Request(const std::string& name = "") {
