@@ -17,7 +17,7 @@ int CountRules(const nlohmann::json& profile, const std::string& name) {
 }
 
 TEST_CASE("a refused call has one rule, before all others, and nothing else changes") {
-  const nlohmann::json before = SeccompProfile("amd64");
+  const nlohmann::json before = SeccompProfile("amd64", SeccompLevel::kContainer);
   REQUIRE(CountRules(before, "openat2") == 1);
   const nlohmann::json after = WithRefusedCalls(
       before,
@@ -33,8 +33,8 @@ TEST_CASE("a refused call has one rule, before all others, and nothing else chan
 }
 
 TEST_CASE("a call that has several rules loses them all") {
-  const nlohmann::json after =
-      WithRefusedCalls(SeccompProfile("amd64"), {{.name = "personality", .error_number = EPERM}});
+  const nlohmann::json after = WithRefusedCalls(SeccompProfile("amd64", SeccompLevel::kContainer),
+                                                {{.name = "personality", .error_number = EPERM}});
   CHECK(CountRules(after, "personality") == 1);
 }
 

@@ -304,7 +304,7 @@ TEST_CASE_METHOD(ServiceFixture, "the node's revision names no change that is no
       },
       [&](Status status) { wrote.set_value(std::move(status)); });
   // The event is made and waits behind the slow write; the strand is asked after that.
-  auto made = Begin(node().CreateTenant("", "acme", Trust::kTrusted));
+  auto made = Begin(node().CreateTenant({}, {.name = "acme", .trust = Trust::kTrusted}));
   const int64_t meanwhile = Run(RevisionOf(node()));
   disk.set_value();
   CHECK(wrote.get_future().get().ok());
