@@ -165,6 +165,9 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(
       Path("node.state_dir", "What has to survive a reboot; mode 0700", FIELD(state_dir)));
   keys.push_back(Path("node.run_dir", "What need not; mode 0711", FIELD(run_dir)));
+  keys.push_back(
+      Choice("node.class", "hardened: takes legacy code that gVisor cannot run, and nothing else",
+             "\"standard\" or \"hardened\"", {"standard", "hardened"}, FIELD(node_class)));
   keys.push_back(Bytes("reserves.system",
                        "Kept for the system: 5% of the memory, 256 MiB to 1 GiB, unless set", 0,
                        FIELD(system_reserve_bytes)));
@@ -177,9 +180,6 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
 }
 
 void AddPolicyKeys(std::vector<ConfigKey>& keys) {
-  keys.push_back(
-      Choice("node.class", "hardened: takes legacy code that gVisor cannot run, and nothing else",
-             "\"standard\" or \"hardened\"", {"standard", "hardened"}, FIELD(node_class)));
   keys.push_back(Choice("policy.trusted_class", "Where trusted code runs",
                         "\"container\" or \"gvisor\"", {"container", "gvisor"},
                         FIELD(trusted_class)));

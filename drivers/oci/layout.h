@@ -3,7 +3,15 @@
 #include <filesystem>
 #include <string>
 
+#include "agent/model/sandbox.h"
+
 namespace claw::drivers {
+
+// Whether a name is that of a sandbox: what else lies in our folders is not touched.
+inline bool IsId(const std::string& text) {
+  return text.size() == kSandboxIdLength &&
+         text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
 
 // Where one sandbox keeps its files. The folder is the OCI bundle at the same time.
 struct Layout {

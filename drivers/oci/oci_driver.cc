@@ -48,11 +48,6 @@ Status ProofFailed(const Status& why) {
                    {.reason = "PROOF_FAILED"});
 }
 
-bool IsId(const std::string& text) {
-  return text.size() == kSandboxIdLength &&
-         text.find_first_not_of("0123456789abcdef") == std::string::npos;
-}
-
 }  // namespace
 
 OciDriver::OciDriver(OciOptions options, const host::HostInfo& host, host::Cgroups& cgroups,

@@ -44,8 +44,8 @@ class Agent {
   // `inspect -o json` of a sandbox.
   std::string Field(const std::string& sandbox, const std::string& json_pointer) const;
 
-  // A busybox image under the name "busybox", tested under gVisor, and the tenants "house" (trusted)
-  // and "guest".
+  // A busybox image under the name "busybox", tested under gVisor, and the tenants "house"
+  // (trusted) and "guest".
   void Furnish();
 
   const std::filesystem::path& dir() const { return dir_.path(); }
