@@ -1,11 +1,15 @@
 #include "store/migrations.h"
 
 #include <array>
+#include <optional>
 
+#include "store/records.h"
 #include "store/sqlite_error.h"
 
 namespace claw::store {
 namespace {
+
+constexpr const char* kSchemaVersion = "schema_version";
 
 struct Migration {
   int version;
@@ -58,12 +62,71 @@ StatusOr<bool> IsBlank(Connection& db) {
   return blank;
 }
 
+// Every table and index, as the statement that made it.
+StatusOr<std::string> Schema(Connection& db) {
+  std::string schema;
+  RETURN_IF_ERROR(db.Guard("read the schema", [&] {
+    Query query = db.Prepare("SELECT sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name");
+    while (query->executeStep()) schema.append(query->getColumn(0).getString()).append(";\n");
+  }));
+  return schema;
+}
+
+Status Record(Connection& db, int version) {
+  db.Execute(StrCat("PRAGMA user_version = ", version));
+  return PutMeta(db, kSchemaVersion, version);
+}
+
 Status Apply(Connection& db, const Migration& step) {
-  return db.InOwnTransaction(StrCat("migrate to schema ", step.version, " (", step.what, ")"), [&] {
-    db.Execute(step.sql);
-    db.Execute(StrCat("PRAGMA user_version = ", step.version));
-    return absl::OkStatus();
-  });
+  return db.InOwnTransaction(StrCat("migrate to schema ", step.version, " (", step.what, ")"),
+                             [&]() -> Status {
+                               db.Execute(step.sql);
+                               return Record(db, step.version);
+                             });
+}
+
+Status ApplyFrom(Connection& db, int version, int last) {
+  for (const Migration& step : kMigrations) {
+    if (step.version > version && step.version <= last) RETURN_IF_ERROR(Apply(db, step));
+  }
+  return absl::OkStatus();
+}
+
+// Whether the file has just the tables of that version.
+StatusOr<bool> TablesFit(Connection& db, int version) {
+  ASSIGN_OR_RETURN(const auto model, Connection::Open(":memory:", Connection::Mode::kWriter));
+  RETURN_IF_ERROR(ApplyFrom(*model, 0, version));
+  ASSIGN_OR_RETURN(const std::string wanted, Schema(*model));
+  ASSIGN_OR_RETURN(const std::string found, Schema(db));
+  return wanted == found;
+}
+
+// The two places where the version is kept. Nothing protects the header's; the record in meta has
+// a checksum, and so it is the one to be believed.
+struct Versions {
+  int header = 0;
+  std::optional<int64_t> recorded{};  // absent: not there, or not to be trusted
+
+  int64_t believed() const { return recorded.value_or(header); }
+};
+
+StatusOr<Versions> ReadVersions(Connection& db) {
+  Versions versions;
+  ASSIGN_OR_RETURN(versions.header, SchemaVersion(db));
+  // An older program's database has no such row, and a damaged one may not even have the table.
+  const auto recorded = GetSoundMeta(db, kSchemaVersion);
+  if (recorded.ok()) versions.recorded = *recorded;
+  if (IsCorrupt(recorded.status()) || IsSqlError(recorded.status())) return versions;
+  RETURN_IF_ERROR(recorded.status());
+  return versions;
+}
+
+// A header that says something else than the record is damaged; with the right tables in the file
+// nothing but that number is lost.
+Status RepairHeader(Connection& db, int version) {
+  ASSIGN_OR_RETURN(const bool fit, TablesFit(db, version));
+  if (!fit) return CorruptError(StrCat("the tables are not those of schema version ", version));
+  return db.InOwnTransaction("repair the schema version", [&] { return Record(db, version); });
 }
 
 }  // namespace
@@ -71,7 +134,8 @@ Status Apply(Connection& db, const Migration& step) {
 int LatestSchemaVersion() { return kMigrations.back().version; }
 
 Status CheckSchemaVersion(Connection& db) {
-  ASSIGN_OR_RETURN(const int version, SchemaVersion(db));
+  ASSIGN_OR_RETURN(const Versions versions, ReadVersions(db));
+  const int64_t version = versions.believed();
   if (version <= LatestSchemaVersion()) return absl::OkStatus();
   return MakeError(
       StatusCode::kFailedPrecondition,
@@ -85,16 +149,16 @@ Status CheckSchemaVersion(Connection& db) {
 }
 
 Status Migrate(Connection& db) {
-  ASSIGN_OR_RETURN(const int version, SchemaVersion(db));
+  ASSIGN_OR_RETURN(const Versions versions, ReadVersions(db));
+  const int version = static_cast<int>(versions.believed());
   ASSIGN_OR_RETURN(const bool blank, IsBlank(db));
   if (version < 0 || blank != (version == 0)) {
     return CorruptError(StrCat("schema version ", version, " does not fit the tables in the file"));
   }
-  for (const Migration& step : kMigrations) {
-    if (step.version <= version) continue;
-    RETURN_IF_ERROR(Apply(db, step));
-  }
-  return absl::OkStatus();
+  if (version != versions.header) RETURN_IF_ERROR(RepairHeader(db, version));
+  RETURN_IF_ERROR(ApplyFrom(db, version, LatestSchemaVersion()));
+  if (versions.recorded || version != LatestSchemaVersion()) return absl::OkStatus();
+  return db.InOwnTransaction("record the schema version", [&] { return Record(db, version); });
 }
 
 }  // namespace claw::store

@@ -63,6 +63,8 @@ StatusOr<Revisions> LoadRevisions(Connection& db, bool lost, Time now);
 // Named numbers in the table `meta`.
 Status PutMeta(Connection& db, const std::string& key, int64_t value);
 StatusOr<std::optional<int64_t>> GetMeta(Connection& db, const std::string& key);
+// The same, but nothing unless the row's checksum matches. Works before the rows have been checked.
+StatusOr<std::optional<int64_t>> GetSoundMeta(Connection& db, const std::string& key);
 Status CheckMeta(Connection& db, BadRows& bad);
 
 }  // namespace claw::store

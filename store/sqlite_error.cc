@@ -10,6 +10,7 @@ namespace claw::store {
 namespace {
 
 constexpr std::string_view kCorrupt = "DATABASE_CORRUPT";
+constexpr std::string_view kSqlError = "SQL_ERROR";
 constexpr std::chrono::milliseconds kBusyRetry{1000};
 constexpr std::chrono::milliseconds kFullRetry{5000};
 
@@ -20,9 +21,11 @@ bool NoRoom(int code, int extended, int system_errno) {
   return extended == SQLITE_IOERR_SHMSIZE || system_errno == ENOSPC || system_errno == EDQUOT;
 }
 
+// What was read is wrong, or the disk can no longer give it (Linux's EIO is SQLite's CORRUPTFS).
+// Any other read that failed says nothing about the file: it may be back soon.
 bool ReadsBadly(int extended) {
-  return extended == SQLITE_IOERR_READ || extended == SQLITE_IOERR_SHORT_READ ||
-         extended == SQLITE_IOERR_CORRUPTFS || extended == SQLITE_IOERR_DATA;
+  return extended == SQLITE_IOERR_SHORT_READ || extended == SQLITE_IOERR_DATA ||
+         extended == SQLITE_IOERR_CORRUPTFS;
 }
 
 Status DiskFull(const std::filesystem::path& path, std::string_view message) {
@@ -32,6 +35,11 @@ Status DiskFull(const std::filesystem::path& path, std::string_view message) {
                     .constraint = StrCat("free space for ", path.string()),
                     .available = free_bytes.ok() ? StrCat(*free_bytes, " bytes") : "",
                     .retry_after = kFullRetry});
+}
+
+bool HasReason(const Status& status, std::string_view reason) {
+  const auto detail = GetErrorDetail(status);
+  return detail && detail->reason == reason;
 }
 
 }  // namespace
@@ -47,6 +55,7 @@ Status FromSqlite(const SQLite::Exception& error, int system_errno,
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_INTERRUPT:
+    case SQLITE_PROTOCOL:  // the race for the log's lock was lost too often
       return MakeError(StatusCode::kUnavailable, message,
                        {.reason = "DATABASE_BUSY", .retry_after = kBusyRetry});
     case SQLITE_CORRUPT:
@@ -69,6 +78,10 @@ Status FromSqlite(const SQLite::Exception& error, int system_errno,
     case SQLITE_CANTOPEN:
       if (system_errno != 0) return ErrnoError(system_errno, message);
       return FailedPrecondition(message);
+    case SQLITE_NOLFS:
+      return FailedPrecondition(message);
+    case SQLITE_ERROR:
+      return MakeError(StatusCode::kInternal, message, {.reason = std::string(kSqlError)});
     default:
       return Internal(message);
   }
@@ -81,9 +94,11 @@ Status CorruptError(std::string_view message) {
 }
 
 bool IsCorrupt(const Status& status) {
-  if (status.code() != StatusCode::kDataLoss) return false;
-  const auto detail = GetErrorDetail(status);
-  return detail && detail->reason == kCorrupt;
+  return status.code() == StatusCode::kDataLoss && HasReason(status, kCorrupt);
+}
+
+bool IsSqlError(const Status& status) {
+  return status.code() == StatusCode::kInternal && HasReason(status, kSqlError);
 }
 
 }  // namespace claw::store

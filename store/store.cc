@@ -62,9 +62,9 @@ StatusOr<Loaded> Load(const std::filesystem::path& path, Time now) {
   ASSIGN_OR_RETURN(const bool new_after_loss, WasMovedAside(path));
   Loaded loaded;
   const Status status = LoadSound(path, new_after_loss, now, loaded);
-  // SQLite's plain error is what it says of a format it does not know and of a table that is not
-  // there, or there already: these are not the tables of this file's version.
-  if (status.code() == StatusCode::kInternal) return CorruptError(ToStd(status.message()));
+  // These are not the tables of this file's version. Any other error leaves the file alone: a disk
+  // that cannot be read now, a lock or a lack of memory says nothing about the records.
+  if (IsSqlError(status)) return CorruptError(ToStd(status.message()));
   RETURN_IF_ERROR(status);
   return loaded;
 }

@@ -1,6 +1,7 @@
 claw_test(store_test LABEL unit TIMEOUT 300
-  SOURCES unit/store/corruption_test.cc unit/store/disk_full_test.cc unit/store/events_test.cc
-          unit/store/fixture.cc unit/store/kill_test.cc unit/store/migrations_test.cc
+  SOURCES unit/store/corruption_test.cc unit/store/disk_error_test.cc
+          unit/store/disk_full_test.cc unit/store/events_test.cc unit/store/fixture.cc
+          unit/store/kill_test.cc unit/store/migrations_test.cc
           unit/store/records_test.cc unit/store/writer_test.cc
   LINK claw_store ${SQLITECPP_LIBRARY} SQLite::SQLite3)
 

@@ -101,8 +101,13 @@ TEST_CASE("a database with a spoilt page is set aside") {
 TEST_CASE("a database without the tables of its version is set aside") {
   const TempFolder folder;
   Fill(folder.database());
-  RunSql(folder.database(), GENERATE("DROP TABLE sandboxes", "PRAGMA user_version = 0",
-                                     "PRAGMA user_version = 1", "PRAGMA user_version = -3"));
+  // The version alone is no damage: without its second record the header is all there is.
+  RunSql(folder.database(), GENERATE("DROP TABLE sandboxes", "DROP TABLE meta",
+                                     "DELETE FROM meta; PRAGMA user_version = 0",
+                                     "DELETE FROM meta; PRAGMA user_version = 1",
+                                     "DELETE FROM meta; PRAGMA user_version = -3",
+                                     "PRAGMA user_version = 77; DROP TABLE quarantine",
+                                     "PRAGMA user_version = 1; CREATE TABLE stranger (a)"));
   const auto store = MustOpen(folder.database());
   REQUIRE(store->quarantined().size() == 1);
   CHECK(store->quarantined().front().what == "clawlet.db");

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "agent/base/file.h"
+#include "store/table.h"
 #include "tests/unit/store/fixture.h"
 
 namespace claw::store::testing {
@@ -56,10 +57,15 @@ TEST_CASE("the events of one subject are found by the index") {
   CHECK(plan.find("TEMP B-TREE") == std::string::npos);
 }
 
+const char* const kRecordedVersion = "SELECT body FROM meta WHERE key = 'schema_version'";
+
 TEST_CASE("a database of a newer schema is refused and left as it is") {
   const TempFolder folder;
   MustOpen(folder.database());
-  RunSql(folder.database(), "PRAGMA user_version = 77");
+  RunSql(folder.database(),
+         StrCat("PRAGMA user_version = 77; UPDATE meta SET body = '77', checksum = ",
+                Checksum("schema_version", "77"), " WHERE key = 'schema_version'"));
+  REQUIRE(QuerySql(folder.database(), kRecordedVersion) == "77\n");
   const std::string before = ReadFile(folder.database()).value();
   const Status status = Store::Open({.path = folder.database()}).status();
   CHECK(status.code() == StatusCode::kFailedPrecondition);
@@ -69,6 +75,40 @@ TEST_CASE("a database of a newer schema is refused and left as it is") {
   CHECK(message.find(StrCat("up to ", LatestSchemaVersion())) != std::string::npos);
   CHECK(message.find("start the newer clawlet") != std::string::npos);
   CHECK(ReadFile(folder.database()).value() == before);
+}
+
+// Invariant I5.
+TEST_CASE("a flipped bit in the header's schema version is repaired and costs nothing") {
+  constexpr size_t kUserVersionAt = 60;  // in the header, four bytes
+  const TempFolder folder;
+  REQUIRE(WriteAndWait(*MustOpen(folder.database()), [](Transaction& transaction) {
+            return transaction.PutSandbox(MakeSandbox("aaaaaaaaaaaaaaa1"));
+          }).ok());
+  const std::string sound = ReadFile(folder.database()).value();
+  const std::string version = QuerySql(folder.database(), "PRAGMA user_version");
+  for (size_t bit = 0; bit < 32; ++bit) {
+    CAPTURE(bit);
+    std::string content = sound;
+    content[kUserVersionAt + bit / 8] =
+        static_cast<char>(content[kUserVersionAt + bit / 8] ^ (1 << (bit % 8)));
+    REQUIRE(WriteFileAtomic(folder.database(), content).ok());
+    REQUIRE(QuerySql(folder.database(), "PRAGMA user_version") != version);
+    {
+      const auto store = MustOpen(folder.database());
+      CHECK(store->quarantined().empty());
+      CHECK(store->TakeSnapshot().sandboxes.size() == 1);
+    }
+    CHECK(QuerySql(folder.database(), "PRAGMA user_version") == version);
+  }
+}
+
+TEST_CASE("the schema version's second record is made good when it is missing or spoilt") {
+  const TempFolder folder;
+  MustOpen(folder.database());
+  RunSql(folder.database(), GENERATE("DELETE FROM meta WHERE key = 'schema_version'",
+                                     "UPDATE meta SET body = '9' WHERE key = 'schema_version'"));
+  CHECK(MustOpen(folder.database())->quarantined().empty());
+  CHECK(QuerySql(folder.database(), kRecordedVersion) == StrCat(LatestSchemaVersion(), "\n"));
 }
 
 TEST_CASE("a start that was cut off before the first migration is carried on") {
