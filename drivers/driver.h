@@ -144,9 +144,13 @@ class Driver {
   // healthy.
   virtual Fingerprint Probe() = 0;
 
+  // Whether the runtime is another one than Probe saw: replaced, installed or removed since. A few
+  // system calls; from any thread, at any time.
+  virtual bool RuntimeChanged() const = 0;
+
   // Makes everything but lets no instruction of the tenant's run. On an error nothing is left
   // behind, or Destroy(id) removes the rest. FAILED_PRECONDITION, reason RUNTIME_MISSING: not
-  // healthy.
+  // healthy. UNAVAILABLE, reason RUNTIME_CHANGED: what Probe found is not what would have run.
   virtual StatusOr<Created> Create(const LaunchSpec& spec) = 0;
 
   // Starts the program and proves that it runs as promised: runtime, limits, isolation. Answers

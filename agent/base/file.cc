@@ -126,6 +126,16 @@ StatusOr<std::vector<std::string>> ListDirectory(const fs::path& path) {
   return names;
 }
 
+StatusOr<FileIdentity> IdentifyFile(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return ErrnoError(errno, StrCat("stat ", path.string()));
+  return FileIdentity{
+      .device = info.st_dev,
+      .inode = info.st_ino,
+      .size_bytes = info.st_size,
+      .changed_ns = int64_t{info.st_ctim.tv_sec} * 1'000'000'000 + info.st_ctim.tv_nsec};
+}
+
 StatusOr<int64_t> FreeDiskBytes(const fs::path& path) {
   struct statvfs info {};
   if (::statvfs(path.c_str(), &info) != 0) {

@@ -36,6 +36,18 @@ Status RemoveTree(const std::filesystem::path& path);
 // The names in a folder, sorted, without . and .. (NOT_FOUND if there is no such folder).
 StatusOr<std::vector<std::string>> ListDirectory(const std::filesystem::path& path);
 
+// Tells a file from another one that has taken its place, and from itself with other content.
+struct FileIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  int64_t size_bytes = 0;
+  int64_t changed_ns = 0;  // ctime: no program can set it back
+
+  bool operator==(const FileIdentity&) const = default;
+};
+// Follows symbolic links. NOT_FOUND.
+StatusOr<FileIdentity> IdentifyFile(const std::filesystem::path& path);
+
 // Bytes that are free to this process on the file system of `path`.
 StatusOr<int64_t> FreeDiskBytes(const std::filesystem::path& path);
 

@@ -68,6 +68,7 @@ Task<void> Node::WatchHardening() {
 }
 
 Task<std::vector<NodeCheck>> Node::CheckNode() {
+  co_await RefreshDrivers();
   co_await RefreshFacts();
   // A write that changes nothing tells whether the store takes any.
   auto nothing = [](store::Transaction&) { return absl::OkStatus(); };

@@ -154,6 +154,7 @@ Task<StatusOr<CompatVerdict>> Node::TestImage(Call call, CompatTestSpec spec,
   if (earlier) co_return GetVerdict(ResourceId(earlier->subject));
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
 
+  co_await RefreshDrivers();
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<CompatTest> test,
                       BeginTest(std::move(spec), std::move(progress)));
   const RequestGuard leave([this, test] { std::erase(compat_tests_, test); });

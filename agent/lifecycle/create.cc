@@ -20,6 +20,7 @@ std::string SpecFingerprint(const SandboxSpec& spec) {
 Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool validate_only) {
   co_await Uncancellable();
   CO_RETURN_IF_ERROR(ValidateSpec(spec));
+  co_await RefreshDrivers();
   if (validate_only) {
     CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
     co_return plan.record;

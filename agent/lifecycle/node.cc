@@ -12,6 +12,7 @@ Node::Node(NodeDeps deps, NodeConfig config)
       config_(std::move(config)),
       started_at_(deps_.clock.Now()),
       incarnation_(RandomHex(16)),
+      probe_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       tenant_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       image_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       drained_(deps_.strand) {

@@ -221,6 +221,12 @@ class Node {
   // Those beyond the newest config_.max_request_records, which are to be forgotten.
   std::vector<std::string> OldestRequests() const;
 
+  // probe.cc: what the drivers of these indices find on this machine.
+  Task<void> ProbeDrivers(std::vector<size_t> which);
+  // Looks again at those whose runtime is no longer the one that was looked at: a verdict holds for
+  // one version, and what was missing may have been installed.
+  Task<void> RefreshDrivers();
+
   // images.cc
   Task<StatusOr<Image>> AddImage(Call call, std::string method, std::string fingerprint,
                                  std::function<StatusOr<Image>()> fetch);
@@ -304,7 +310,6 @@ class Node {
 
   // recover.cc
   void LoadSnapshot(store::Snapshot snapshot);
-  Task<void> ProbeDrivers();
   Task<void> RecoverImages(bool store_was_lost);
   Task<Status> RecoverSandbox(std::shared_ptr<Entry> entry);
   Task<Status> RecoverStray(drivers::Driver* driver, std::string id, bool store_was_lost);
@@ -326,6 +331,7 @@ class Node {
   Time started_at_;
   std::string incarnation_;
   std::vector<DriverState> drivers_;
+  std::shared_ptr<AsyncMutex> probe_mutex_;  // held while drivers are looked at again
   std::map<std::string, Tenant> tenants_;
   std::shared_ptr<AsyncMutex> tenant_mutex_;  // held while a tenant is changed
   std::map<std::string, std::shared_ptr<Entry>> sandboxes_;

@@ -1,3 +1,4 @@
+#include <numeric>
 #include <set>
 
 #include "agent/base/strings.h"
@@ -15,7 +16,9 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
   }
   co_await DropExpiredOverrides();
   const bool store_was_lost = !quarantined.empty();
-  co_await ProbeDrivers();
+  std::vector<size_t> all(drivers_.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  co_await ProbeDrivers(std::move(all));
   co_await RefreshFacts();
   if (config_.node_class == NodeClass::kHardened) {
     asio::co_spawn(deps_.strand, WatchHardening(), asio::detached);
@@ -72,37 +75,6 @@ Task<void> Node::Report(std::string type, std::string subject, std::string messa
   events.push_back(MakeEvent(std::move(type), std::move(subject), "", std::move(message)));
   // A full disk must not keep the node from starting.
   (co_await Commit(nullptr, std::move(events))).IgnoreError();
-}
-
-Task<void> Node::ProbeDrivers() {
-  // Side by side: each starts a sandbox of its own.
-  auto left = std::make_shared<size_t>(drivers_.size());
-  auto done = std::make_shared<Notifier>(deps_.strand);
-  for (size_t i = 0; i < drivers_.size(); ++i) {
-    asio::co_spawn(
-        deps_.strand,
-        [](Node* node, size_t index, std::shared_ptr<size_t> count,
-           std::shared_ptr<Notifier> finished) -> Task<void> {
-          drivers::Driver* driver = node->drivers_[index].driver;
-          auto work = [driver]() -> StatusOr<drivers::Fingerprint> { return driver->Probe(); };
-          StatusOr<drivers::Fingerprint> found = co_await node->deps_.pool.Run(std::move(work));
-          if (found.ok()) node->drivers_[index].fingerprint = *std::move(found);
-          --*count;
-          finished->NotifyAll();
-        }(this, i, left, done),
-        asio::detached);
-  }
-  while (*left > 0) co_await done->Wait();
-  for (const DriverState& state : drivers_) {
-    // The texts are made before the co_await: GCC 12 destroys a conditional's temporaries twice in
-    // a coroutine.
-    const drivers::Fingerprint& found = state.fingerprint;
-    std::string text = StrCat(state.driver->name(), ": ", found.message);
-    if (found.healthy) text = StrCat(state.driver->name(), " ", found.runtime_version);
-    if (found.healthy && !found.platform.empty()) text += StrCat(" on ", found.platform);
-    std::string type = found.healthy ? "driver.healthy" : "driver.unhealthy";
-    co_await Report(std::move(type), "node", std::move(text));
-  }
 }
 
 Task<void> Node::RecoverImages(bool store_was_lost) {

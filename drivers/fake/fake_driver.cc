@@ -14,7 +14,7 @@ Fingerprint FakeDriver::Probe() {
   Fingerprint found{.healthy = status.ok(),
                     .message = std::string(ToStd(status.message())),
                     .runtime_path = StrCat("/fake/", name_),
-                    .runtime_version = "1.0",
+                    .runtime_version = world_->runtime_version(name_),
                     .platform = isolation_ == IsolationClass::kGvisor ? "ptrace" : "",
                     .capabilities = {"exec", "stats", "oom"},
                     .overhead_prior_bytes = 64 * kMiB};
@@ -23,8 +23,17 @@ Fingerprint FakeDriver::Probe() {
   return found;
 }
 
+bool FakeDriver::RuntimeChanged() const {
+  const std::lock_guard lock(mutex_);
+  return fingerprint_.runtime_version != world_->runtime_version(name_);
+}
+
 StatusOr<Created> FakeDriver::Create(const LaunchSpec& spec) {
   RETURN_IF_ERROR(world_->Enter(Step::kCreate, spec.id));
+  if (RuntimeChanged()) {
+    return MakeError(StatusCode::kUnavailable, StrCat("the runtime of ", name_, " was replaced"),
+                     {.reason = "RUNTIME_CHANGED", .constraint = StrCat("driver/", name_)});
+  }
   {
     const std::lock_guard lock(mutex_);
     if (!fingerprint_.healthy) {

@@ -20,6 +20,7 @@ class FakeDriver final : public Driver {
   IsolationClass isolation() const override { return isolation_; }
 
   Fingerprint Probe() override;
+  bool RuntimeChanged() const override;
   StatusOr<Created> Create(const LaunchSpec& spec) override;
   StatusOr<std::string> Start(const DriverHandle& handle) override;
   Status Wait(const DriverHandle& handle, std::function<void(ExitObservation)> on_exit) override;

@@ -97,13 +97,21 @@ GvisorDriver::GvisorDriver(OciOptions options, std::string platform, const host:
                            host::Cgroups& cgroups, ExitWatcher& exits)
     : OciDriver(std::move(options), host, cgroups, exits), wanted_platform_(std::move(platform)) {}
 
+std::string GvisorDriver::platform() const {
+  const std::lock_guard lock(platform_mutex_);
+  return platform_;
+}
+
 Fingerprint GvisorDriver::Probe() {
   const std::vector<std::string> candidates = wanted_platform_.empty()
                                                   ? std::vector<std::string>{"systrap", "ptrace"}
                                                   : std::vector<std::string>{wanted_platform_};
   Fingerprint found;
   for (const std::string& candidate : candidates) {
-    platform_ = candidate;
+    {
+      const std::lock_guard lock(platform_mutex_);
+      platform_ = candidate;
+    }
     found = OciDriver::Probe();
     if (found.healthy) return found;
   }
@@ -116,18 +124,18 @@ Status GvisorDriver::ProbeRuntime(Fingerprint& fingerprint) {
                               host_.page_size_bytes);
   }
   ProcessSpec command;
-  command.argv = {runtime_path_, "--version"};
+  command.argv = {RuntimePath(), "--version"};
   ASSIGN_OR_RETURN(const std::string text, RunOrError(std::move(command)));
   const std::string_view line = Split(text, '\n').front();
   fingerprint.runtime_version = line.substr(line.find_last_of(' ') + 1);
-  fingerprint.platform = platform_;
+  fingerprint.platform = platform();
   // Asking costs milliseconds, where a sandbox of an unknown platform takes long to fail.
-  command.argv = {runtime_path_, StrCat("--platform=", platform_), "--version"};
+  command.argv = {RuntimePath(), StrCat("--platform=", platform()), "--version"};
   if (const Status known = RunOrError(std::move(command)).status(); !known.ok()) {
-    return FailedPrecondition("this runsc does not know the platform ", platform_);
+    return FailedPrecondition("this runsc does not know the platform ", platform());
   }
   fingerprint.overhead_prior_bytes =
-      platform_ == "kvm" ? kOverheadPriorKvmBytes : kOverheadPriorBytes;
+      platform() == "kvm" ? kOverheadPriorKvmBytes : kOverheadPriorBytes;
   fingerprint.capabilities = {"exec", "stats", "oom", "workload-memory-view"};
   RETURN_IF_ERROR(EnsureDirectory(StarterLayer() / ".clawlet", 0755));
   const std::filesystem::path copy = StarterLayer() / ".clawlet/init";
@@ -149,7 +157,7 @@ BundleOptions GvisorDriver::PlanBundle(const LaunchSpec& spec, Instance& instanc
 }
 
 std::vector<std::string> GvisorDriver::GlobalFlags() const {
-  return {StrCat("--root=", RuntimeRoot().string()), StrCat("--platform=", platform_),
+  return {StrCat("--root=", RuntimeRoot().string()), StrCat("--platform=", platform()),
           "--network=none"};
 }
 
@@ -162,7 +170,7 @@ std::vector<std::string> GvisorDriver::TraceFlags(const std::filesystem::path& f
 
 StatusOr<SyscallReport> GvisorDriver::ReadSyscalls(const std::string& id) {
   ProcessSpec command;
-  command.argv = {runtime_path_, "help", "syscalls", "-format", "json"};
+  command.argv = {RuntimePath(), "help", "syscalls", "-format", "json"};
   ASSIGN_OR_RETURN(const std::string json, RunOrError(std::move(command)));
   ASSIGN_OR_RETURN(const SupportTable table, ParseSupportTable(json, host_.architecture));
   const std::filesystem::path folder = LayoutOf(id).trace();
@@ -186,8 +194,8 @@ StatusOr<std::string> GvisorDriver::ProveCreated(const Instance& instance) {
   const auto pid = static_cast<pid_t>(instance.process.pid);
   const std::string executable = host::Executable(pid);
   std::error_code error;
-  if (!std::filesystem::equivalent(executable, runtime_path_, error) || error) {
-    return Internal("process ", pid, " runs ", executable, " instead of ", runtime_path_);
+  if (!std::filesystem::equivalent(executable, RuntimePath(), error) || error) {
+    return Internal("process ", pid, " runs ", executable, " instead of ", RuntimePath());
   }
   const std::vector<std::string> words = host::CommandLine(pid);
   const auto has = [&words](std::string_view word) {
@@ -196,7 +204,7 @@ StatusOr<std::string> GvisorDriver::ProveCreated(const Instance& instance) {
   if (!has("boot") || !has(instance.id)) {
     return Internal("process ", pid, " is not the gVisor kernel of sandbox ", instance.id);
   }
-  return StrCat("gVisor kernel in process ", pid, " on ", platform_);
+  return StrCat("gVisor kernel in process ", pid, " on ", platform());
 }
 
 StatusOr<InsideReport> GvisorDriver::AwaitReport(const Instance& instance) const {

@@ -50,7 +50,10 @@ class GvisorDriver final : public OciDriver {
  private:
   StatusOr<InsideReport> AwaitReport(const Instance& instance) const;
 
+  std::string platform() const;
+
   const std::string wanted_platform_;
+  mutable std::mutex platform_mutex_;
   std::string platform_;  // in use since the last Probe
 };
 

@@ -63,6 +63,36 @@ Fingerprint OciDriver::fingerprint() const {
   return fingerprint_;
 }
 
+std::string OciDriver::RuntimePath() const {
+  const std::lock_guard lock(mutex_);
+  return programs_.runtime;
+}
+
+OciDriver::Programs OciDriver::Find(const OciOptions& options) {
+  Programs found;
+  found.conmon = FindProgram(options.conmon).value_or("");
+  found.runtime = FindProgram(options.runtime).value_or("");
+  if (const auto file = IdentifyFile(found.runtime); file.ok()) found.runtime_file = *file;
+  return found;
+}
+
+bool OciDriver::RuntimeChanged() const {
+  const Programs now = Find(options_);
+  const std::lock_guard lock(mutex_);
+  return now.runtime != programs_.runtime || now.runtime_file != programs_.runtime_file;
+}
+
+Status OciDriver::CheckUnchanged() const {
+  if (!RuntimeChanged()) return absl::OkStatus();
+  return MakeError(StatusCode::kUnavailable,
+                   StrCat(options_.runtime,
+                          " is not the program that was looked at; try again, and "
+                          "it is looked at anew"),
+                   {.reason = "RUNTIME_CHANGED",
+                    .constraint = StrCat("driver/", name()),
+                    .retry_after = std::chrono::seconds(1)});
+}
+
 Status OciDriver::PrepareFolders() {
   dir_ = options_.state_dir / std::string(name());
   RETURN_IF_ERROR(EnsureDirectory(dir_, 0700));
@@ -73,11 +103,16 @@ Status OciDriver::PrepareFolders() {
 
 Fingerprint OciDriver::Probe() {
   Fingerprint found;
+  {
+    // Before anything is asked of it: what takes its place from now on counts as a change.
+    Programs programs = Find(options_);
+    const std::lock_guard lock(mutex_);
+    programs_ = std::move(programs);
+  }
   const Status status = [&]() -> Status {
     RETURN_IF_ERROR(PrepareFolders());
-    ASSIGN_OR_RETURN(conmon_path_, FindProgram(options_.conmon));
-    ASSIGN_OR_RETURN(runtime_path_, FindProgram(options_.runtime));
-    found.runtime_path = runtime_path_;
+    RETURN_IF_ERROR(FindProgram(options_.conmon).status());
+    ASSIGN_OR_RETURN(found.runtime_path, FindProgram(options_.runtime));
     RETURN_IF_ERROR(ProbeRuntime(found));
     found.healthy = true;
     return absl::OkStatus();
@@ -134,6 +169,7 @@ Status OciDriver::CheckHealthy() const {
 
 StatusOr<Created> OciDriver::Create(const LaunchSpec& spec) {
   RETURN_IF_ERROR(CheckHealthy());
+  RETURN_IF_ERROR(CheckUnchanged());
   if (!IsId(spec.id)) return Internal("'", spec.id, "' is not a sandbox id");
   std::error_code error;
   if (fs::exists(LayoutOf(spec.id).dir, error)) {
@@ -176,14 +212,22 @@ Status OciDriver::Build(const LaunchSpec& spec, Instance& instance) {
   ASSIGN_OR_RETURN(const RootMount root,
                    RootMount::Prepare(layout, points, spec.image_rootfs, StarterLayer(),
                                       spec.mounts, instance.id_base));
-  const ConmonSpec conmon{.conmon_path = conmon_path_,
+  Programs programs;
+  {
+    const std::lock_guard lock(mutex_);
+    programs = programs_;
+  }
+  const ConmonSpec conmon{.conmon_path = programs.conmon,
                           .id = spec.id,
-                          .runtime_path = runtime_path_,
+                          .runtime_path = programs.runtime,
                           .runtime_flags = flags,
                           .tty = spec.tty,
                           .stdin_open = spec.stdin_open,
                           .log_max_bytes = options_.log_max_bytes};
-  ASSIGN_OR_RETURN(const pid_t pid, LaunchConmon(conmon, layout, root, options_.create_timeout));
+  const StatusOr<pid_t> launched = LaunchConmon(conmon, layout, root, options_.create_timeout);
+  // If it was replaced meanwhile nobody knows which of the two ran, or why it failed.
+  RETURN_IF_ERROR(CheckUnchanged());
+  ASSIGN_OR_RETURN(const pid_t pid, launched);
   ASSIGN_OR_RETURN(instance.process, host::IdentifyProcess(pid, host_.boot_id));
   ASSIGN_OR_RETURN(const pid_t conmon_pid, ReadPid(layout.conmon_pid()));
   ASSIGN_OR_RETURN(instance.conmon, host::IdentifyProcess(conmon_pid, host_.boot_id));
@@ -387,7 +431,7 @@ StatusOr<std::unique_ptr<ExecSession>> OciDriver::Exec(const DriverHandle& handl
   ASSIGN_OR_RETURN(const std::string process, ExecProcess(config, spec));
   RETURN_IF_ERROR(WriteFileAtomic(process_file, process));
   ProcessSpec command;
-  command.argv = {runtime_path_};
+  command.argv = {RuntimePath()};
   const std::vector<std::string> flags = GlobalFlags();
   command.argv.insert(command.argv.end(), flags.begin(), flags.end());
   command.argv.insert(command.argv.end(), {"exec", StrCat("--process=", process_file.string()),
@@ -403,7 +447,7 @@ StatusOr<std::unique_ptr<ExecSession>> OciDriver::Exec(const DriverHandle& handl
 
 StatusOr<std::string> OciDriver::RunRuntime(std::vector<std::string> arguments) const {
   ProcessSpec command;
-  command.argv = {runtime_path_};
+  command.argv = {RuntimePath()};
   const std::vector<std::string> flags = GlobalFlags();
   command.argv.insert(command.argv.end(), flags.begin(), flags.end());
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());

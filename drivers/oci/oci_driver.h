@@ -3,9 +3,11 @@
 #include <chrono>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "agent/base/file.h"
 #include "agent/host/cgroup.h"
 #include "agent/host/host_info.h"
 #include "drivers/driver.h"
@@ -35,6 +37,7 @@ class OciDriver : public Driver {
             ExitWatcher& exits);
 
   Fingerprint Probe() override;
+  bool RuntimeChanged() const override;
   StatusOr<Created> Create(const LaunchSpec& spec) override;
   StatusOr<std::string> Start(const DriverHandle& handle) override;
   Status Wait(const DriverHandle& handle, std::function<void(ExitObservation)> on_exit) override;
@@ -106,13 +109,12 @@ class OciDriver : public Driver {
   StatusOr<Instance> Parse(const DriverHandle& handle) const;
   bool HasEnded(const Instance& instance) const;
   Fingerprint fingerprint() const;
+  std::string RuntimePath() const;  // as the last Probe found it
 
   const OciOptions options_;
   const host::HostInfo& host_;
   host::Cgroups& cgroups_;
   ExitWatcher& exits_;
-  std::string runtime_path_;  // set by Probe
-  std::string conmon_path_;
 
  private:
   Status PrepareFolders();
@@ -121,12 +123,22 @@ class OciDriver : public Driver {
   StatusOr<std::vector<std::string>> CreateFlags(const LaunchSpec& spec, bool filtered) const;
   Status CheckLimits(const Instance& instance);
   Status CheckHealthy() const;
+  Status CheckUnchanged() const;
   DriverHandle MakeHandle(const Instance& instance) const;
   ExitObservation Observe(const std::string& id, int64_t cgroup_max_bytes) const;
   Status EndSupervisor(const std::string& id);
 
+  // The programs that the last Probe found, while others go on with what it found before.
+  struct Programs {
+    std::string runtime{};
+    std::string conmon{};
+    std::optional<FileIdentity> runtime_file{};  // absent: there was none
+  };
+  static Programs Find(const OciOptions& options);
+
   std::filesystem::path dir_;
-  mutable std::mutex mutex_;  // guards fingerprint_
+  mutable std::mutex mutex_;  // guards those below
+  Programs programs_;
   Fingerprint fingerprint_;
 };
 
