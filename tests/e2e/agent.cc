@@ -182,13 +182,17 @@ std::vector<std::string> Agent::Leftovers() const {
   return found;
 }
 
-bool Agent::HasOwnCgroup() const {
+std::string Agent::OwnCgroup() const {
   const std::string text = log();
   const std::string before = "for tenants, cgroups ";
   const size_t at = text.find(before);
   REQUIRE(at != std::string::npos);
   const size_t begin = at + before.size();
-  const std::string own = text.substr(begin, text.find(' ', begin) - begin);
+  return text.substr(begin, text.find(' ', begin) - begin);
+}
+
+bool Agent::HasOwnCgroup() const {
+  const std::string own = OwnCgroup();
   const auto cgroups = host::Cgroups::Detect();
   REQUIRE(cgroups.ok());
   const std::vector<std::string> names = (*cgroups)->Children("");

@@ -54,7 +54,8 @@ class Agent {
   // What is left on the machine of this agent's sandboxes: cgroups, supervisors, folders. Empty
   // when clean.
   std::vector<std::string> Leftovers() const;
-  // Whether the cgroup that holds those of the sandboxes is there, in any hierarchy.
+  // The cgroup that holds those of the sandboxes, and whether it is there, in any hierarchy.
+  std::string OwnCgroup() const;
   bool HasOwnCgroup() const;
 
  private:
