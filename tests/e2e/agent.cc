@@ -100,6 +100,7 @@ void Agent::Start() {
   auto started = Spawn(spec);
   REQUIRE(started.ok());
   process_ = *std::move(started);
+  stopping_ = false;
   const bool is_ready = AwaitReady(ready.get(), process_->pidfd());
   if (!is_ready) FAIL("the agent does not come up: " << this->log());
 }
@@ -110,8 +111,13 @@ void Agent::Kill9() {
   process_.reset();
 }
 
-void Agent::StopGracefully() {
+void Agent::BeginStop() {
   process_->Signal(SIGTERM).IgnoreError();
+  stopping_ = true;
+}
+
+void Agent::StopGracefully() {
+  if (!stopping_) BeginStop();  // a second signal would end it at once
   const auto code = process_->Wait();
   process_.reset();
   INFO(log());

@@ -32,7 +32,8 @@ class Agent {
 
   void Start();  // returns once it is ready
   void Kill9();
-  void StopGracefully();
+  void BeginStop();       // asks it to end
+  void StopGracefully();  // does so unless that has been done, and returns once it has ended
   bool running() const { return process_.has_value(); }
   pid_t pid() const { return process_->pid(); }
 
@@ -64,6 +65,7 @@ class Agent {
   std::string config_;
   bool gvisor_works_;
   std::optional<Process> process_;
+  bool stopping_ = false;
 };
 
 // Blocks until the process is gone; false after 60 s.
