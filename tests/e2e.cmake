@@ -7,7 +7,7 @@ target_link_libraries(claw_test_agent PUBLIC claw_options claw_host nlohmann_jso
 target_compile_definitions(claw_test_agent PRIVATE CLAW_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 add_dependencies(claw_test_agent clawlet clawctl clawlet-starter)
 
-foreach(suite run recovery limits bad_input)
+foreach(suite run recovery limits bad_input follow)
   claw_test(e2e_${suite}_test LABEL e2e TIMEOUT 300
     SOURCES e2e/${suite}_test.cc LINK claw_test_agent)
 endforeach()

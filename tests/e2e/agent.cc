@@ -124,17 +124,21 @@ void Agent::StopGracefully() {
   CHECK(code.value_or(-1) == 0);
 }
 
-CommandResult Agent::Ctl(std::vector<std::string> args, const std::string& input,
-                         std::chrono::seconds timeout) const {
+ProcessSpec Agent::CtlCommand(const std::vector<std::string>& args) const {
   ProcessSpec spec;
   spec.argv = {CLAW_BIN "/clawctl", "node"};
   spec.argv.insert(spec.argv.end(), args.begin(), args.end());
   spec.env = Environment({"PATH=/usr/bin:/bin",
                           StrCat("CLAWLET_SOCKET=", (dir_.path() / "run/clawlet.sock").string())});
+  return spec;
+}
+
+CommandResult Agent::Ctl(std::vector<std::string> args, const std::string& input,
+                         std::chrono::seconds timeout) const {
   RunOptions options;
   options.input = input;
   options.timeout = timeout;
-  const auto result = Run(spec, options);
+  const auto result = Run(CtlCommand(args), options);
   if (!result.ok()) return {.exit_code = -1, .out = "", .err = ToLogString(result.status())};
   return {.exit_code = result->exit_code, .out = result->out, .err = result->err};
 }

@@ -37,6 +37,8 @@ class Agent {
   bool running() const { return process_.has_value(); }
   pid_t pid() const { return process_->pid(); }
 
+  // How `clawctl node ARGS…` is started.
+  ProcessSpec CtlCommand(const std::vector<std::string>& args) const;
   // clawctl node ARGS…; never fails the test by itself.
   CommandResult Ctl(std::vector<std::string> args, const std::string& input = "",
                     std::chrono::seconds timeout = std::chrono::seconds(60)) const;
