@@ -11,7 +11,8 @@ target_link_libraries(claw_syscall_prober PRIVATE claw_options)
 target_link_options(claw_syscall_prober PRIVATE -static)
 
 claw_test(driver_test LABEL integration TIMEOUT 300
-  SOURCES integration/driver/legacy_driver_test.cc integration/driver/oci_driver_test.cc
+  SOURCES integration/driver/exec_end_test.cc integration/driver/legacy_driver_test.cc
+          integration/driver/oci_driver_test.cc
           integration/driver/syscalls_test.cc
   LINK claw_test_driver claw_policy)
 add_dependencies(driver_test claw_syscall_prober)

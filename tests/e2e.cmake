@@ -7,7 +7,29 @@ target_link_libraries(claw_test_agent PUBLIC claw_options claw_host nlohmann_jso
 target_compile_definitions(claw_test_agent PRIVATE CLAW_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 add_dependencies(claw_test_agent clawlet clawctl clawlet-starter)
 
-foreach(suite run recovery limits bad_input)
+foreach(suite run recovery limits bad_input follow)
   claw_test(e2e_${suite}_test LABEL e2e TIMEOUT 300
     SOURCES e2e/${suite}_test.cc LINK claw_test_agent)
 endforeach()
+
+# The protocols of gRPC itself that the agent speaks: Debian has no headers for their messages.
+set(E2E_GEN ${CMAKE_CURRENT_BINARY_DIR}/gen)
+set(E2E_PROTO_SOURCES)
+foreach(file health reflection)
+  set(source ${CMAKE_CURRENT_SOURCE_DIR}/e2e/${file}.proto)
+  set(base ${E2E_GEN}/tests/e2e/${file})
+  add_custom_command(
+    OUTPUT ${base}.pb.cc ${base}.pb.h ${base}.grpc.pb.cc ${base}.grpc.pb.h
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${E2E_GEN}
+    COMMAND protobuf::protoc --proto_path=${CMAKE_SOURCE_DIR} --cpp_out=${E2E_GEN}
+            --grpc_out=${E2E_GEN} --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN} ${source}
+    DEPENDS ${source}
+    VERBATIM)
+  list(APPEND E2E_PROTO_SOURCES ${base}.pb.cc ${base}.grpc.pb.cc)
+endforeach()
+add_library(claw_test_proto STATIC ${E2E_PROTO_SOURCES})
+target_include_directories(claw_test_proto SYSTEM PUBLIC ${E2E_GEN})
+target_link_libraries(claw_test_proto PUBLIC PkgConfig::GRPC protobuf::libprotobuf)
+
+claw_test(e2e_api_test LABEL e2e TIMEOUT 300
+  SOURCES e2e/api_test.cc LINK claw_test_agent claw_test_proto)

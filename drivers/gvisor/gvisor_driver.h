@@ -43,6 +43,8 @@ class GvisorDriver final : public OciDriver {
   StatusOr<std::string> ProveCreated(const Instance& instance) override;
   StatusOr<std::string> ProveRunning(const Instance& instance) override;
   Status SignalProgram(const Instance& instance, int signal) override;
+  // --pid-file gets the pid of `runsc exec` itself, on the host; this one the program's, inside.
+  std::string_view ExecPidFlag() const override { return "--internal-pid-file"; }
   void EndExec(const Instance& instance, pid_t pid) override;
   Status DeleteRuntimeState(const std::string& id) override;
   std::vector<std::string> RuntimeIds() const override;

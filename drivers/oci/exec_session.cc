@@ -19,7 +19,7 @@ void SetNonBlocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONB
 class RuntimeExec final : public ExecSession {
  public:
   RuntimeExec(Process process, UniqueFd in, UniqueFd out, UniqueFd err, bool tty,
-              std::function<void(bool)> on_close)
+              std::function<void(int)> on_close)
       : process_(std::move(process)),
         in_(std::move(in)),
         out_(std::move(out)),
@@ -28,7 +28,7 @@ class RuntimeExec final : public ExecSession {
         on_close_(std::move(on_close)) {}
 
   ~RuntimeExec() override {
-    on_close_(!reaped_);
+    on_close_(reaped_ ? -1 : process_.pidfd());
     if (reaped_) return;
     process_.Signal(SIGKILL).IgnoreError();
     process_.Wait().IgnoreError();
@@ -73,13 +73,13 @@ class RuntimeExec final : public ExecSession {
   UniqueFd out_;
   UniqueFd err_;
   const bool tty_;
-  std::function<void(bool)> on_close_;
+  std::function<void(int)> on_close_;
   bool reaped_ = false;
   int exit_code_ = 0;
 };
 
 StatusOr<std::unique_ptr<ExecSession>> StartOnTerminal(ProcessSpec command,
-                                                       std::function<void(bool)> on_close) {
+                                                       std::function<void(int)> on_close) {
   int master = -1;
   int slave = -1;
   if (::openpty(&master, &slave, nullptr, nullptr, nullptr) != 0) {
@@ -102,7 +102,7 @@ StatusOr<std::unique_ptr<ExecSession>> StartOnTerminal(ProcessSpec command,
 }  // namespace
 
 StatusOr<std::unique_ptr<ExecSession>> StartExec(ProcessSpec command, bool tty, bool stdin_open,
-                                                 std::function<void(bool)> on_close) {
+                                                 std::function<void(int)> on_close) {
   if (tty) return StartOnTerminal(std::move(command), std::move(on_close));
   ASSIGN_OR_RETURN(auto in, MakePipe());
   ASSIGN_OR_RETURN(auto out, MakePipe());

@@ -14,6 +14,7 @@
 #include "drivers/oci/conmon.h"
 #include "drivers/oci/exec_session.h"
 #include "drivers/oci/k8s_log.h"
+#include "drivers/oci/pid_file.h"
 
 namespace claw::drivers {
 namespace fs = std::filesystem;
@@ -31,15 +32,6 @@ ProcessIdentity ProcessFromJson(const Json& json) {
   return {.pid = json.at("pid").get<int64_t>(),
           .start_ticks = json.at("start_ticks").get<uint64_t>(),
           .boot_id = json.at("boot_id").get<std::string>()};
-}
-
-StatusOr<pid_t> ReadPid(const fs::path& file) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 64));
-  int64_t pid = 0;
-  if (!ParseInt(Trim(text), &pid) || pid <= 1 || pid > kMaxPidsMax) {
-    return DataLoss(file.string(), " holds no pid");
-  }
-  return static_cast<pid_t>(pid);
 }
 
 Status ProofFailed(const Status& why) {
@@ -434,12 +426,15 @@ StatusOr<std::unique_ptr<ExecSession>> OciDriver::Exec(const DriverHandle& handl
   command.argv = {RuntimePath()};
   const std::vector<std::string> flags = GlobalFlags();
   command.argv.insert(command.argv.end(), flags.begin(), flags.end());
-  command.argv.insert(command.argv.end(), {"exec", StrCat("--process=", process_file.string()),
-                                           StrCat("--pid-file=", pid_file.string()), instance.id});
+  command.argv.insert(command.argv.end(),
+                      {"exec", StrCat("--process=", process_file.string()),
+                       StrCat(ExecPidFlag(), "=", pid_file.string()), instance.id});
   return StartExec(std::move(command), spec.tty, spec.stdin_open,
-                   [this, instance, pid_file, process_file](bool may_run) {
-                     const StatusOr<pid_t> pid = ReadPid(pid_file);
-                     if (may_run && pid.ok()) EndExec(instance, *pid);
+                   [this, instance, pid_file, process_file](int runtime) {
+                     if (runtime >= 0) {
+                       const StatusOr<pid_t> pid = AwaitPid(pid_file, runtime);
+                       if (pid.ok()) EndExec(instance, *pid);
+                     }
                      RemoveTree(pid_file).IgnoreError();
                      RemoveTree(process_file).IgnoreError();
                    });

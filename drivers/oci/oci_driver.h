@@ -93,6 +93,8 @@ class OciDriver : public Driver {
   virtual StatusOr<std::string> ProveRunning(const Instance& instance) = 0;
   // Sends a signal to the program.
   virtual Status SignalProgram(const Instance& instance, int signal) = 0;
+  // The flag of the runtime's exec for the file into which it writes the pid that EndExec takes.
+  virtual std::string_view ExecPidFlag() const { return "--pid-file"; }
   // Kills a program that Exec started; `pid` is what the runtime wrote to its pid file.
   virtual void EndExec(const Instance& instance, pid_t pid) = 0;
   // Removes what the runtime remembers of a sandbox whose processes are dead. Its cgroups and

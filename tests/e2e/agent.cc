@@ -100,6 +100,7 @@ void Agent::Start() {
   auto started = Spawn(spec);
   REQUIRE(started.ok());
   process_ = *std::move(started);
+  stopping_ = false;
   const bool is_ready = AwaitReady(ready.get(), process_->pidfd());
   if (!is_ready) FAIL("the agent does not come up: " << this->log());
 }
@@ -110,25 +111,34 @@ void Agent::Kill9() {
   process_.reset();
 }
 
-void Agent::StopGracefully() {
+void Agent::BeginStop() {
   process_->Signal(SIGTERM).IgnoreError();
+  stopping_ = true;
+}
+
+void Agent::StopGracefully() {
+  if (!stopping_) BeginStop();  // a second signal would end it at once
   const auto code = process_->Wait();
   process_.reset();
   INFO(log());
   CHECK(code.value_or(-1) == 0);
 }
 
-CommandResult Agent::Ctl(std::vector<std::string> args, const std::string& input,
-                         std::chrono::seconds timeout) const {
+ProcessSpec Agent::CtlCommand(const std::vector<std::string>& args) const {
   ProcessSpec spec;
   spec.argv = {CLAW_BIN "/clawctl", "node"};
   spec.argv.insert(spec.argv.end(), args.begin(), args.end());
   spec.env = Environment({"PATH=/usr/bin:/bin",
                           StrCat("CLAWLET_SOCKET=", (dir_.path() / "run/clawlet.sock").string())});
+  return spec;
+}
+
+CommandResult Agent::Ctl(std::vector<std::string> args, const std::string& input,
+                         std::chrono::seconds timeout) const {
   RunOptions options;
   options.input = input;
   options.timeout = timeout;
-  const auto result = Run(spec, options);
+  const auto result = Run(CtlCommand(args), options);
   if (!result.ok()) return {.exit_code = -1, .out = "", .err = ToLogString(result.status())};
   return {.exit_code = result->exit_code, .out = result->out, .err = result->err};
 }
@@ -182,13 +192,17 @@ std::vector<std::string> Agent::Leftovers() const {
   return found;
 }
 
-bool Agent::HasOwnCgroup() const {
+std::string Agent::OwnCgroup() const {
   const std::string text = log();
   const std::string before = "for tenants, cgroups ";
   const size_t at = text.find(before);
   REQUIRE(at != std::string::npos);
   const size_t begin = at + before.size();
-  const std::string own = text.substr(begin, text.find(' ', begin) - begin);
+  return text.substr(begin, text.find(' ', begin) - begin);
+}
+
+bool Agent::HasOwnCgroup() const {
+  const std::string own = OwnCgroup();
   const auto cgroups = host::Cgroups::Detect();
   REQUIRE(cgroups.ok());
   const std::vector<std::string> names = (*cgroups)->Children("");

@@ -32,10 +32,13 @@ class Agent {
 
   void Start();  // returns once it is ready
   void Kill9();
-  void StopGracefully();
+  void BeginStop();       // asks it to end
+  void StopGracefully();  // does so unless that has been done, and returns once it has ended
   bool running() const { return process_.has_value(); }
   pid_t pid() const { return process_->pid(); }
 
+  // How `clawctl node ARGS…` is started.
+  ProcessSpec CtlCommand(const std::vector<std::string>& args) const;
   // clawctl node ARGS…; never fails the test by itself.
   CommandResult Ctl(std::vector<std::string> args, const std::string& input = "",
                     std::chrono::seconds timeout = std::chrono::seconds(60)) const;
@@ -54,7 +57,8 @@ class Agent {
   // What is left on the machine of this agent's sandboxes: cgroups, supervisors, folders. Empty
   // when clean.
   std::vector<std::string> Leftovers() const;
-  // Whether the cgroup that holds those of the sandboxes is there, in any hierarchy.
+  // The cgroup that holds those of the sandboxes, and whether it is there, in any hierarchy.
+  std::string OwnCgroup() const;
   bool HasOwnCgroup() const;
 
  private:
@@ -63,6 +67,7 @@ class Agent {
   std::string config_;
   bool gvisor_works_;
   std::optional<Process> process_;
+  bool stopping_ = false;
 };
 
 // Blocks until the process is gone; false after 60 s.

@@ -2,6 +2,7 @@
 
 #include "agent/base/bytes.h"
 #include "agent/base/strings.h"
+#include "agent/host/cgroup.h"
 #include "tests/e2e/agent.h"
 
 namespace claw::test {
@@ -31,6 +32,39 @@ TEST_CASE("a memory hog is stopped at its limit and its neighbour goes on", "[e2
     CHECK(agent.Must({"exec", "neighbour", "--", "echo", "fine"}) == "fine");
     agent.Must({"rm", "--force", "neighbour"});
     agent.Must({"rm", "hog"});
+  }
+}
+
+// The sandbox's cgroup, as the agent names it in its log.
+std::string CgroupOf(const Agent& agent, const std::string& driver, const std::string& sandbox) {
+  return StrCat(agent.OwnCgroup(), "/", driver, "/", agent.Field(sandbox, "/name").substr(10));
+}
+
+TEST_CASE("a ceiling of CPU time is in force, in the record and in the kernel", "[e2e]") {
+  Agent agent;
+  agent.Furnish();
+  const auto cgroups = host::Cgroups::Detect();
+  REQUIRE(cgroups.ok());
+  for (const auto& [tenant, driver] : {std::pair("house", "runc"), std::pair("guest", "gvisor")}) {
+    for (const auto& [cpus, millis] : {std::pair("0.5", 500), std::pair("", 0)}) {
+      INFO(tenant << " with --cpus " << cpus);
+      std::vector<std::string> args = {"run",      "-d",   "--name",  "box",
+                                       "--tenant", tenant, "--image", "busybox"};
+      if (millis > 0) args.insert(args.end(), {"--cpus", cpus});
+      args.insert(args.end(), {"--", "sleep", "1000"});
+      agent.Must(args);
+      CHECK(agent.Field("box", "/spec/cpu_millis") == StrCat(millis));
+      CHECK(agent.Field("box", "/resources/cpu_millis") == StrCat(millis));
+      const std::string cgroup = CgroupOf(agent, driver, "box");
+      const auto limits = (*cgroups)->ReadLimits(cgroup);
+      INFO(ToLogString(limits.status()));
+      REQUIRE(limits.ok());
+      CHECK(limits->cpu_millis == millis);
+      // A limit holds nobody who is not in there.
+      const auto pid = static_cast<pid_t>(std::stoll(agent.Field("box", "/pid")));
+      CHECK((*cgroups)->CheckMember(cgroup, pid).ok());
+      agent.Must({"rm", "--force", "box"});
+    }
   }
 }
 
