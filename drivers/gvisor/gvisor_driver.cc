@@ -124,13 +124,13 @@ Status GvisorDriver::ProbeRuntime(Fingerprint& fingerprint) {
                               host_.page_size_bytes);
   }
   ProcessSpec command;
-  command.argv = {RuntimePath(), "--version"};
+  command.argv = {programs_.runtime(), "--version"};
   ASSIGN_OR_RETURN(const std::string text, RunOrError(std::move(command)));
   const std::string_view line = Split(text, '\n').front();
   fingerprint.runtime_version = line.substr(line.find_last_of(' ') + 1);
   fingerprint.platform = platform();
   // Asking costs milliseconds, where a sandbox of an unknown platform takes long to fail.
-  command.argv = {RuntimePath(), StrCat("--platform=", platform()), "--version"};
+  command.argv = {programs_.runtime(), StrCat("--platform=", platform()), "--version"};
   if (const Status known = RunOrError(std::move(command)).status(); !known.ok()) {
     return FailedPrecondition("this runsc does not know the platform ", platform());
   }
@@ -170,7 +170,7 @@ std::vector<std::string> GvisorDriver::TraceFlags(const std::filesystem::path& f
 
 StatusOr<SyscallReport> GvisorDriver::ReadSyscalls(const std::string& id) {
   ProcessSpec command;
-  command.argv = {RuntimePath(), "help", "syscalls", "-format", "json"};
+  command.argv = {programs_.runtime(), "help", "syscalls", "-format", "json"};
   ASSIGN_OR_RETURN(const std::string json, RunOrError(std::move(command)));
   ASSIGN_OR_RETURN(const SupportTable table, ParseSupportTable(json, host_.architecture));
   const std::filesystem::path folder = LayoutOf(id).trace();
@@ -194,8 +194,8 @@ StatusOr<std::string> GvisorDriver::ProveCreated(const Instance& instance) {
   const auto pid = static_cast<pid_t>(instance.process.pid);
   const std::string executable = host::Executable(pid);
   std::error_code error;
-  if (!std::filesystem::equivalent(executable, RuntimePath(), error) || error) {
-    return Internal("process ", pid, " runs ", executable, " instead of ", RuntimePath());
+  if (!std::filesystem::equivalent(executable, programs_.runtime(), error) || error) {
+    return Internal("process ", pid, " runs ", executable, " instead of ", programs_.runtime());
   }
   const std::vector<std::string> words = host::CommandLine(pid);
   const auto has = [&words](std::string_view word) {

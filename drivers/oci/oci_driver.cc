@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <csignal>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "agent/base/file.h"
@@ -20,20 +19,6 @@ namespace claw::drivers {
 namespace fs = std::filesystem;
 namespace {
 
-using Json = nlohmann::json;
-
-constexpr int kHandleVersion = 1;
-
-Json ToJson(const ProcessIdentity& process) {
-  return {{"pid", process.pid}, {"start_ticks", process.start_ticks}, {"boot_id", process.boot_id}};
-}
-
-ProcessIdentity ProcessFromJson(const Json& json) {
-  return {.pid = json.at("pid").get<int64_t>(),
-          .start_ticks = json.at("start_ticks").get<uint64_t>(),
-          .boot_id = json.at("boot_id").get<std::string>()};
-}
-
 Status ProofFailed(const Status& why) {
   return MakeError(StatusCode::kFailedPrecondition,
                    StrCat("what started is not what was promised: ", ToStd(why.message())),
@@ -44,7 +29,11 @@ Status ProofFailed(const Status& why) {
 
 OciDriver::OciDriver(OciOptions options, const host::HostInfo& host, host::Cgroups& cgroups,
                      ExitWatcher& exits)
-    : options_(std::move(options)), host_(host), cgroups_(cgroups), exits_(exits) {}
+    : options_(std::move(options)),
+      host_(host),
+      cgroups_(cgroups),
+      exits_(exits),
+      programs_(options_.runtime, options_.conmon) {}
 
 std::string OciDriver::CgroupOf(const std::string& id) const {
   return StrCat(options_.cgroup_parent, "/", name(), "/", id);
@@ -55,24 +44,7 @@ Fingerprint OciDriver::fingerprint() const {
   return fingerprint_;
 }
 
-std::string OciDriver::RuntimePath() const {
-  const std::lock_guard lock(mutex_);
-  return programs_.runtime;
-}
-
-OciDriver::Programs OciDriver::Find(const OciOptions& options) {
-  Programs found;
-  found.conmon = FindProgram(options.conmon).value_or("");
-  found.runtime = FindProgram(options.runtime).value_or("");
-  if (const auto file = IdentifyFile(found.runtime); file.ok()) found.runtime_file = *file;
-  return found;
-}
-
-bool OciDriver::RuntimeChanged() const {
-  const Programs now = Find(options_);
-  const std::lock_guard lock(mutex_);
-  return now.runtime != programs_.runtime || now.runtime_file != programs_.runtime_file;
-}
+bool OciDriver::RuntimeChanged() const { return programs_.RuntimeChanged(); }
 
 Status OciDriver::CheckUnchanged() const {
   if (!RuntimeChanged()) return absl::OkStatus();
@@ -95,12 +67,8 @@ Status OciDriver::PrepareFolders() {
 
 Fingerprint OciDriver::Probe() {
   Fingerprint found;
-  {
-    // Before anything is asked of it: what takes its place from now on counts as a change.
-    Programs programs = Find(options_);
-    const std::lock_guard lock(mutex_);
-    programs_ = std::move(programs);
-  }
+  // Before anything is asked of it: what takes its place from now on counts as a change.
+  programs_.Look();
   const Status status = [&]() -> Status {
     RETURN_IF_ERROR(PrepareFolders());
     RETURN_IF_ERROR(FindProgram(options_.conmon).status());
@@ -173,7 +141,7 @@ StatusOr<Created> OciDriver::Create(const LaunchSpec& spec) {
   instance.cgroup_max_bytes = spec.resources.memory.cgroup_max_bytes;
   Status status = Build(spec, instance);
   if (status.ok()) {
-    Created created{.handle = MakeHandle(instance), .process = instance.process};
+    Created created{.handle = MakeHandle(name(), instance), .process = instance.process};
     status = WriteFileAtomic(LayoutOf(spec.id).handle(), created.handle.data);
     if (status.ok()) return created;
   }
@@ -204,14 +172,9 @@ Status OciDriver::Build(const LaunchSpec& spec, Instance& instance) {
   ASSIGN_OR_RETURN(const RootMount root,
                    RootMount::Prepare(layout, points, spec.image_rootfs, StarterLayer(),
                                       spec.mounts, instance.id_base));
-  Programs programs;
-  {
-    const std::lock_guard lock(mutex_);
-    programs = programs_;
-  }
-  const ConmonSpec conmon{.conmon_path = programs.conmon,
+  const ConmonSpec conmon{.conmon_path = programs_.conmon(),
                           .id = spec.id,
-                          .runtime_path = programs.runtime,
+                          .runtime_path = programs_.runtime(),
                           .runtime_flags = flags,
                           .tty = spec.tty,
                           .stdin_open = spec.stdin_open,
@@ -246,7 +209,7 @@ Status OciDriver::CheckLimits(const Instance& instance) {
 }
 
 StatusOr<std::string> OciDriver::Start(const DriverHandle& handle) {
-  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   Status proof = CheckLimits(instance);
   std::string evidence;
   if (proof.ok()) {
@@ -268,7 +231,7 @@ StatusOr<std::string> OciDriver::Start(const DriverHandle& handle) {
 }
 
 Status OciDriver::Wait(const DriverHandle& handle, std::function<void(ExitObservation)> on_exit) {
-  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   auto report = [this, id = instance.id, max = instance.cgroup_max_bytes,
                  on_exit = std::move(on_exit)] { on_exit(Observe(id, max)); };
   // conmon ends last, after it has written down how its container ended.
@@ -303,7 +266,7 @@ ExitObservation OciDriver::Observe(const std::string& id, int64_t cgroup_max_byt
 }
 
 Status OciDriver::Kill(const DriverHandle& handle, int signal) {
-  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   if (HasEnded(instance)) return absl::OkStatus();
   if (signal == SIGKILL) return cgroups_.KillAll(CgroupOf(instance.id));
   const Status sent = SignalProgram(instance, signal);
@@ -346,7 +309,7 @@ Status OciDriver::Purge(const std::string& id) {
 }
 
 StatusOr<Inspection> OciDriver::Inspect(const DriverHandle& handle) {
-  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   if (host::IsAlive(instance.process, host_.boot_id) &&
       host::IsAlive(instance.conmon, host_.boot_id)) {
     return Inspection{.presence = Presence::kRunning, .exit = std::nullopt};
@@ -361,7 +324,7 @@ StatusOr<Inspection> OciDriver::Inspect(const DriverHandle& handle) {
 }
 
 StatusOr<Stats> OciDriver::GetStats(const DriverHandle& handle) {
-  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   ASSIGN_OR_RETURN(const host::CgroupUsage usage, cgroups_.ReadUsage(CgroupOf(instance.id)));
   return Stats{.memory_usage_bytes = usage.memory_bytes,
                .memory_peak_bytes = usage.memory_peak_bytes,
@@ -387,33 +350,32 @@ StatusOr<Driver::Recovered> OciDriver::Recover(const std::string& id) {
   const Layout layout = LayoutOf(id);
   Recovered found;
   ASSIGN_OR_RETURN(found.record_json, ReadFile(layout.record()));
-  found.handle.driver = name();
-  found.handle.version = kHandleVersion;
-  ASSIGN_OR_RETURN(found.handle.data, ReadFile(layout.handle()));
-  ASSIGN_OR_RETURN(const Instance instance, Parse(found.handle));
+  ASSIGN_OR_RETURN(std::string data, ReadFile(layout.handle()));
+  found.handle = HandleOf(name(), std::move(data));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), found.handle));
   found.process = instance.process;
   return found;
 }
 
 StatusOr<std::unique_ptr<LogReader>> OciDriver::OpenLog(const DriverHandle& handle) {
-  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   return OpenK8sLog(LayoutOf(instance.id).log(),
                     instance.nonce.empty() ? "" : StrCat("clawlet-proof ", instance.nonce));
 }
 
 StatusOr<UniqueFd> OciDriver::OpenInput(const DriverHandle& handle) {
-  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   return ConnectInput(LayoutOf(instance.id));
 }
 
 Status OciDriver::ResizeTerminal(const DriverHandle& handle, int rows, int columns) {
-  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   return ResizeConsole(LayoutOf(instance.id), rows, columns);
 }
 
 StatusOr<std::unique_ptr<ExecSession>> OciDriver::Exec(const DriverHandle& handle,
                                                        const ExecSpec& spec) {
-  ASSIGN_OR_RETURN(const Instance instance, Parse(handle));
+  ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   if (HasEnded(instance)) return FailedPrecondition("sandbox ", instance.id, " does not run");
   const Layout layout = LayoutOf(instance.id);
   const fs::path base = layout.dir / StrCat("exec-", RandomHex(8));
@@ -423,7 +385,7 @@ StatusOr<std::unique_ptr<ExecSession>> OciDriver::Exec(const DriverHandle& handl
   ASSIGN_OR_RETURN(const std::string process, ExecProcess(config, spec));
   RETURN_IF_ERROR(WriteFileAtomic(process_file, process));
   ProcessSpec command;
-  command.argv = {RuntimePath()};
+  command.argv = {programs_.runtime()};
   const std::vector<std::string> flags = GlobalFlags();
   command.argv.insert(command.argv.end(), flags.begin(), flags.end());
   command.argv.insert(command.argv.end(),
@@ -442,44 +404,11 @@ StatusOr<std::unique_ptr<ExecSession>> OciDriver::Exec(const DriverHandle& handl
 
 StatusOr<std::string> OciDriver::RunRuntime(std::vector<std::string> arguments) const {
   ProcessSpec command;
-  command.argv = {RuntimePath()};
+  command.argv = {programs_.runtime()};
   const std::vector<std::string> flags = GlobalFlags();
   command.argv.insert(command.argv.end(), flags.begin(), flags.end());
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   return RunOrError(std::move(command));
-}
-
-DriverHandle OciDriver::MakeHandle(const Instance& instance) const {
-  const Json data = {{"id", instance.id},
-                     {"process", ToJson(instance.process)},
-                     {"conmon", ToJson(instance.conmon)},
-                     {"nonce", instance.nonce},
-                     {"workload_bytes", instance.workload_bytes},
-                     {"cgroup_max_bytes", instance.cgroup_max_bytes},
-                     {"id_base", instance.id_base}};
-  return {.driver = std::string(name()), .version = kHandleVersion, .data = data.dump()};
-}
-
-StatusOr<OciDriver::Instance> OciDriver::Parse(const DriverHandle& handle) const {
-  if (handle.driver != name() || handle.version != kHandleVersion) {
-    return DataLoss("a handle of driver '", handle.driver, "' version ", handle.version,
-                    " is not one of ", name(), "'s");
-  }
-  try {
-    const Json json = Json::parse(handle.data);
-    Instance instance;
-    instance.id = json.at("id").get<std::string>();
-    instance.process = ProcessFromJson(json.at("process"));
-    instance.conmon = ProcessFromJson(json.at("conmon"));
-    instance.nonce = json.at("nonce").get<std::string>();
-    instance.workload_bytes = json.at("workload_bytes").get<int64_t>();
-    instance.cgroup_max_bytes = json.at("cgroup_max_bytes").get<int64_t>();
-    instance.id_base = json.at("id_base").get<uint32_t>();
-    if (!IsId(instance.id)) return DataLoss("the handle names no sandbox");
-    return instance;
-  } catch (const std::exception& error) {
-    return DataLoss("the handle cannot be read: ", error.what());
-  }
 }
 
 }  // namespace claw::drivers

@@ -3,17 +3,17 @@
 #include <chrono>
 #include <filesystem>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "agent/base/file.h"
 #include "agent/host/cgroup.h"
 #include "agent/host/host_info.h"
 #include "drivers/driver.h"
 #include "drivers/oci/bundle.h"
 #include "drivers/oci/exit_watcher.h"
+#include "drivers/oci/handle.h"
 #include "drivers/oci/layout.h"
+#include "drivers/oci/programs.h"
 
 namespace claw::drivers {
 
@@ -57,16 +57,7 @@ class OciDriver : public Driver {
                                               const ExecSpec& spec) override;
 
  protected:
-  // What a handle's data says.
-  struct Instance {
-    std::string id{};
-    ProcessIdentity process{};  // the sandbox's first process on the host
-    ProcessIdentity conmon{};
-    std::string nonce{};  // of the starter's report; empty where there is none
-    int64_t workload_bytes = 0;
-    int64_t cgroup_max_bytes = 0;
-    uint32_t id_base = 0;  // 0: no user namespace
-  };
+  using Instance = OciInstance;
 
   // How the runtime wants this sandbox. Fills in what Instance needs to remember.
   virtual BundleOptions PlanBundle(const LaunchSpec& spec, Instance& instance) const = 0;
@@ -108,15 +99,14 @@ class OciDriver : public Driver {
   std::string RuntimeCgroupOf(const std::string& id) const { return CgroupOf(id) + "/rt"; }
   std::filesystem::path RuntimeRoot() const { return options_.run_dir / std::string(name()); }
   StatusOr<std::string> RunRuntime(std::vector<std::string> arguments) const;
-  StatusOr<Instance> Parse(const DriverHandle& handle) const;
   bool HasEnded(const Instance& instance) const;
   Fingerprint fingerprint() const;
-  std::string RuntimePath() const;  // as the last Probe found it
 
   const OciOptions options_;
   const host::HostInfo& host_;
   host::Cgroups& cgroups_;
   ExitWatcher& exits_;
+  Programs programs_;
 
  private:
   Status PrepareFolders();
@@ -126,21 +116,11 @@ class OciDriver : public Driver {
   Status CheckLimits(const Instance& instance);
   Status CheckHealthy() const;
   Status CheckUnchanged() const;
-  DriverHandle MakeHandle(const Instance& instance) const;
   ExitObservation Observe(const std::string& id, int64_t cgroup_max_bytes) const;
   Status EndSupervisor(const std::string& id);
 
-  // The programs that the last Probe found, while others go on with what it found before.
-  struct Programs {
-    std::string runtime{};
-    std::string conmon{};
-    std::optional<FileIdentity> runtime_file{};  // absent: there was none
-  };
-  static Programs Find(const OciOptions& options);
-
   std::filesystem::path dir_;
-  mutable std::mutex mutex_;  // guards those below
-  Programs programs_;
+  mutable std::mutex mutex_;  // guards fingerprint_
   Fingerprint fingerprint_;
 };
 

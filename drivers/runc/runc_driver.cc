@@ -91,7 +91,7 @@ std::vector<std::string> RuncDriver::GlobalFlags() const {
 
 Status RuncDriver::ProbeRuntime(Fingerprint& fingerprint) {
   ProcessSpec command;
-  command.argv = {RuntimePath(), "--version"};
+  command.argv = {programs_.runtime(), "--version"};
   ASSIGN_OR_RETURN(const std::string text, RunOrError(std::move(command)));
   const std::string_view line = Split(text, '\n').front();
   fingerprint.runtime_version = line.substr(line.find_last_of(' ') + 1);
