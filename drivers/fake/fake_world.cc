@@ -80,6 +80,16 @@ int64_t FakeWorld::syscall_log_bytes() const {
   return syscall_log_bytes_;
 }
 
+void FakeWorld::SetRuntimeVersion(std::string version) {
+  const std::lock_guard lock(mutex_);
+  runtime_version_ = std::move(version);
+}
+
+std::string FakeWorld::runtime_version() const {
+  const std::lock_guard lock(mutex_);
+  return runtime_version_;
+}
+
 Program FakeWorld::program() const {
   const std::lock_guard lock(mutex_);
   return program_;

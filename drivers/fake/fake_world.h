@@ -76,6 +76,9 @@ class FakeWorld {
   void SetSyscalls(std::function<SyscallReport(const LaunchSpec&)> report);
   void SetSyscallLogBytes(int64_t bytes);
 
+  // The version of every runtime, as the next probe finds it. At first: "1.0".
+  void SetRuntimeVersion(std::string version);
+
   // The next `times` calls of a step answer with this error.
   void Fail(Step step, Status error, int times = 1, When when = When::kBefore);
   // Takes back what Fail said about a step.
@@ -127,6 +130,7 @@ class FakeWorld {
   Program program() const;
   SyscallReport syscalls(const LaunchSpec& spec) const;
   int64_t syscall_log_bytes() const;
+  std::string runtime_version() const;
 
   const std::shared_ptr<const Clock> clock_;
   const std::shared_ptr<FakeIo> io_ = std::make_shared<FakeIo>();
@@ -134,6 +138,7 @@ class FakeWorld {
   Program program_;
   std::function<SyscallReport(const LaunchSpec&)> syscalls_;
   int64_t syscall_log_bytes_ = 0;
+  std::string runtime_version_ = "1.0";
   std::map<std::string, std::shared_ptr<FakeBox>> boxes_;
   int64_t next_pid_ = 1000;
   int boots_ = 1;

@@ -1,6 +1,5 @@
 #include <cerrno>
 
-#include "claw/node/v1/common.pb.h"
 #include "tests/unit/rpc/service_fixture.h"
 
 namespace claw::test {
@@ -8,16 +7,6 @@ namespace {
 
 using drivers::FakeProcess;
 using drivers::Step;
-
-std::string ReasonOf(const grpc::Status& status) {
-  pb::RpcStatus details;
-  pb::ErrorDetail detail;
-  if (!details.ParseFromString(status.error_details()) || details.details_size() != 1 ||
-      !details.details(0).UnpackTo(&detail)) {
-    return "";
-  }
-  return detail.reason();
-}
 
 bool Lacks(const FakeProcess& process, std::string_view call) {
   return process.driver() == "gvisor" || process.Refused(call) != 0;
@@ -191,15 +180,7 @@ TEST_CASE_METHOD(CompatFixture, "compat: exit code, output and time have to be a
 
 TEST_CASE_METHOD(CompatFixture, "compat: the image's label says what to run") {
   world().SetProgram(Copes);
-  pb::ImportImageRequest image;
-  image.set_source("rootfs:/labelled");
-  image.set_reference("labelled");
-  Call import;
-  const auto stream = images->ImportImage(&import, image);
-  pb::ImageProgress progress;
-  while (stream->Read(&progress)) {
-  }
-  REQUIRE(stream->Finish().ok());
+  Import("labelled");
   pb::TestImageRequest request = Request(false);
   request.set_image("images/labelled");
   REQUIRE(Test(request).ok());
