@@ -71,12 +71,9 @@ Status FakeImages::Remove(const std::string& digest) {
 }
 
 NodeFixture::NodeFixture(lifecycle::NodeConfig config)
-    : config_([&config] {
-        config.node_id = "node-under-test";
-        config.capacity_bytes = 8 * kGiB;
-        return std::move(config);
-      }()),
-      images_(dir_.path() / "images") {
+    : config_(std::move(config)), images_(dir_.path() / "images") {
+  config_.node_id = "node-under-test";
+  config_.capacity_bytes = 8 * kGiB;
   std::signal(SIGPIPE, SIG_IGN);
   Start();
 }

@@ -68,6 +68,7 @@ class NodeFixture {
   void ChangeMachine(const std::function<void(MachineFacts&)>& change);
 
   TempDir& dir() { return dir_; }
+  lifecycle::NodeConfig& config() { return config_; }  // of the next life of the agent
   FakeClock& clock() { return *clock_; }
   drivers::FakeWorld& world() { return *world_; }
   store::Store& store() { return *store_; }
@@ -79,7 +80,7 @@ class NodeFixture {
   void Stop();
 
   TempDir dir_;
-  const lifecycle::NodeConfig config_;
+  lifecycle::NodeConfig config_;
   const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
   // One for each life of the agent. Before the world, whose waiters hold timers of them.
   std::vector<std::unique_ptr<boost::asio::io_context>> strands_;

@@ -51,7 +51,9 @@ class ServiceFixture : public NodeFixture {
     compat = pb::CompatService::NewStub(channel_);
   }
 
+  // In the order in which the agent ends.
   void Restart() {
+    Run(node().Drain());
     Shutdown();
     NodeFixture::Restart();
     Serve();
@@ -129,6 +131,39 @@ class ServiceFixture : public NodeFixture {
     INFO(status.error_message());
     REQUIRE(status.ok());
     return sandbox;
+  }
+
+  grpc::Status TryCreate(const pb::CreateSandboxRequest& request) {
+    pb::Sandbox sandbox;
+    Call call;
+    return sandboxes->CreateSandbox(&call, request, &sandbox);
+  }
+
+  pb::Sandbox Get(const std::string& name) {
+    pb::GetSandboxRequest request;
+    request.set_name(name);
+    pb::Sandbox sandbox;
+    Call call;
+    REQUIRE(sandboxes->GetSandbox(&call, request, &sandbox).ok());
+    return sandbox;
+  }
+
+  pb::Node GetNode() {
+    pb::Node node;
+    Call call;
+    REQUIRE(nodes->GetNode(&call, {}, &node).ok());
+    return node;
+  }
+
+  // About a subject, in their order.
+  std::vector<pb::Event> EventsOf(const std::string& subject) {
+    pb::ListEventsRequest request;
+    request.set_subject(subject);
+    request.set_page_size(1000);
+    pb::ListEventsResponse response;
+    Call call;
+    REQUIRE(events->ListEvents(&call, request, &response).ok());
+    return {response.events().begin(), response.events().end()};
   }
 
   grpc::Status Delete(const std::string& name) {
