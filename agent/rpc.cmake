@@ -16,7 +16,8 @@ claw_library(claw_config
   LINK claw_budget PkgConfig::TOMLPLUSPLUS)
 
 claw_library(claw_app
-  SOURCES app/command_line.cc app/daemon.cc app/log.cc app/service_manager.cc
+  SOURCES app/command_line.cc app/daemon.cc app/log.cc app/node_config.cc
+          app/service_manager.cc
   LINK claw_config claw_rpc claw_image claw_store claw_runc claw_gvisor CLI11::CLI11 spdlog::spdlog)
 
 claw_library(claw_main SOURCES main.cc LINK claw_app)

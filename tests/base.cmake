@@ -19,7 +19,8 @@ claw_test(model_test LABEL unit
   LINK claw_model ${RAPIDCHECK_LIBRARY})
 
 claw_test(policy_test LABEL unit
-  SOURCES unit/policy/compat_test.cc unit/policy/isolation_property_test.cc unit/policy/isolation_test.cc
+  SOURCES unit/policy/compat_test.cc unit/policy/hardening_test.cc
+          unit/policy/isolation_property_test.cc unit/policy/isolation_test.cc
           unit/policy/quota_test.cc
   LINK claw_policy ${RAPIDCHECK_LIBRARY})
 # I1 is worth more than the library's hundred tries.
@@ -30,7 +31,8 @@ claw_test(budget_test LABEL unit
   LINK claw_budget ${RAPIDCHECK_LIBRARY})
 
 claw_test(host_test LABEL unit
-  SOURCES unit/host/cgroup_hierarchies_test.cc unit/host/cgroup_test.cc unit/host/process_test.cc
+  SOURCES unit/host/cgroup_hierarchies_test.cc unit/host/cgroup_test.cc
+          unit/host/machine_facts_test.cc unit/host/process_test.cc
   LINK claw_host)
 
 claw_test(oci_test LABEL unit

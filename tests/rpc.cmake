@@ -7,6 +7,8 @@ claw_test(rpc_test LABEL unit
   LINK claw_rpc)
 
 claw_test(rpc_service_test LABEL unit
-  SOURCES unit/rpc/compat_service_test.cc unit/rpc/node_fixture.cc unit/rpc/service_test.cc
+  SOURCES unit/rpc/compat_service_test.cc unit/rpc/hardened_service_test.cc
+          unit/rpc/node_fixture.cc unit/rpc/policy_service_test.cc
+          unit/rpc/service_test.cc
           unit/rpc/service_streams_test.cc unit/rpc/tenant_service_test.cc
-  LINK claw_rpc claw_store claw_image claw_fake_driver)
+  LINK claw_app claw_fake_driver)

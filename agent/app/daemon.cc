@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "agent/app/log.h"
+#include "agent/app/node_config.h"
 #include "agent/base/file.h"
 #include "agent/host/hardening.h"
 #include "agent/rpc/unix_socket.h"
@@ -138,22 +139,7 @@ void Daemon::MakeDrivers() {
 }
 
 Status Daemon::MakeNode() {
-  lifecycle::NodeConfig config;
-  config.node_id = config_.node_id.empty() ? host_.hostname : config_.node_id;
-  config.capacity_bytes = config_.memory_bytes.value_or(host_.memory_bytes);
-  if (config.capacity_bytes > host_.memory_bytes) {
-    return InvalidArgument("node.memory is ", FormatBytes(config.capacity_bytes),
-                           ", but this machine has only ", FormatBytes(host_.memory_bytes));
-  }
-  ASSIGN_OR_RETURN(config.reserves, ResolveReserves(config_, config.capacity_bytes));
-  config.max_events = config_.events_keep;
-  if (config_.node_class == "hardened") config.node_class = NodeClass::kHardened;
-  config.rules = {.trusted_in_gvisor = config_.trusted_class == "gvisor",
-                  .accept_degraded = config_.accept_degraded,
-                  .allow_overrides = config_.allow_overrides,
-                  .require_signer = config_.require_signer};
-  config.allow_compat_baseline = config_.compat_baseline;
-  config.max_override_time = std::chrono::hours(config_.max_override_hours);
+  ASSIGN_OR_RETURN(lifecycle::NodeConfig config, MakeNodeConfig(config_, host_));
   lifecycle::NodeDeps deps{.strand = strand_.get_executor(),
                            .pool = *pool_,
                            .store = *store_,

@@ -41,7 +41,7 @@ void CheckFolders(const MachineFacts& machine, std::vector<NodeCheck>& checks) {
   // Runtimes walk it as the sandbox's mapped root.
   checks.push_back(Check("folder.run", "sandboxes can pass through the run folder, and only that",
                          CheckOutcome::kFailed,
-                         run.exists && (run.mode & 0023) == 0001 && run.uid == 0,
+                         run.exists && (run.mode & 0027) == 0001 && run.uid == 0,
                          StrCat(run.path, run.exists ? " has mode " : " is not there",
                                 run.exists ? Octal(run.mode) : "", ", owner ", run.uid),
                          StrCat("chown root ", run.path, "; chmod 0711 ", run.path)));

@@ -14,10 +14,15 @@ Fingerprint FakeDriver::Probe() {
   Fingerprint found{.healthy = status.ok(),
                     .message = std::string(ToStd(status.message())),
                     .runtime_path = StrCat("/fake/", name_),
-                    .runtime_version = world_->runtime_version(name_),
+                    .runtime_version = world_->runtime_version(),
                     .platform = isolation_ == IsolationClass::kGvisor ? "ptrace" : "",
                     .capabilities = {"exec", "stats", "oom"},
                     .overhead_prior_bytes = 64 * kMiB};
+  if (isolation_ == IsolationClass::kLegacyHardened) {
+    // As the real one claims them; there is nothing here to keep code from.
+    found.capabilities.insert(found.capabilities.end(),
+                              {"user-namespace", "seccomp", "no-capabilities", "no-network"});
+  }
   const std::lock_guard lock(mutex_);
   fingerprint_ = found;
   return found;
@@ -25,7 +30,7 @@ Fingerprint FakeDriver::Probe() {
 
 bool FakeDriver::RuntimeChanged() const {
   const std::lock_guard lock(mutex_);
-  return fingerprint_.runtime_version != world_->runtime_version(name_);
+  return fingerprint_.runtime_version != world_->runtime_version();
 }
 
 StatusOr<Created> FakeDriver::Create(const LaunchSpec& spec) {

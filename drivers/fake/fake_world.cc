@@ -56,17 +56,6 @@ void FakeWorld::SetProgram(Program program) {
   program_ = std::move(program);
 }
 
-void FakeWorld::Replace(const std::string& driver, std::string version) {
-  const std::lock_guard lock(mutex_);
-  runtime_versions_[driver] = std::move(version);
-}
-
-std::string FakeWorld::runtime_version(const std::string& driver) const {
-  const std::lock_guard lock(mutex_);
-  const auto it = runtime_versions_.find(driver);
-  return it == runtime_versions_.end() ? "1.0" : it->second;
-}
-
 void FakeWorld::SetSyscalls(std::function<SyscallReport(const LaunchSpec&)> report) {
   const std::lock_guard lock(mutex_);
   syscalls_ = std::move(report);
@@ -89,6 +78,16 @@ SyscallReport FakeWorld::syscalls(const LaunchSpec& spec) const {
 int64_t FakeWorld::syscall_log_bytes() const {
   const std::lock_guard lock(mutex_);
   return syscall_log_bytes_;
+}
+
+void FakeWorld::SetRuntimeVersion(std::string version) {
+  const std::lock_guard lock(mutex_);
+  runtime_version_ = std::move(version);
+}
+
+std::string FakeWorld::runtime_version() const {
+  const std::lock_guard lock(mutex_);
+  return runtime_version_;
 }
 
 Program FakeWorld::program() const {

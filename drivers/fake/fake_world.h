@@ -71,13 +71,13 @@ class FakeWorld {
   // What runs from now on. At first: a program that goes on until a signal ends it.
   void SetProgram(Program program);
 
-  // A driver's runtime is replaced by one of this version. At first they all are of "1.0".
-  void Replace(const std::string& driver, std::string version);
-
   // What ReadSyscalls answers about what was created with such a spec, and how long the log is. At
   // first: nothing failed.
   void SetSyscalls(std::function<SyscallReport(const LaunchSpec&)> report);
   void SetSyscallLogBytes(int64_t bytes);
+
+  // The version of every runtime, as the next probe finds it. At first: "1.0".
+  void SetRuntimeVersion(std::string version);
 
   // The next `times` calls of a step answer with this error.
   void Fail(Step step, Status error, int times = 1, When when = When::kBefore);
@@ -130,7 +130,7 @@ class FakeWorld {
   Program program() const;
   SyscallReport syscalls(const LaunchSpec& spec) const;
   int64_t syscall_log_bytes() const;
-  std::string runtime_version(const std::string& driver) const;
+  std::string runtime_version() const;
 
   const std::shared_ptr<const Clock> clock_;
   const std::shared_ptr<FakeIo> io_ = std::make_shared<FakeIo>();
@@ -138,7 +138,7 @@ class FakeWorld {
   Program program_;
   std::function<SyscallReport(const LaunchSpec&)> syscalls_;
   int64_t syscall_log_bytes_ = 0;
-  std::map<std::string, std::string> runtime_versions_;  // by driver
+  std::string runtime_version_ = "1.0";
   std::map<std::string, std::shared_ptr<FakeBox>> boxes_;
   int64_t next_pid_ = 1000;
   int boots_ = 1;

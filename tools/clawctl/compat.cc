@@ -29,7 +29,7 @@ struct TestOptions {
 Status AddProbes(const Context& context, const TestOptions& options,
                  pb::TestImageRequest& request) {
   for (const std::string& line : options.probes) {
-    auto words = SplitWords(line);
+    auto words = SplitCommand(line);
     if (!words.ok()) return UsageError(StrCat("--probe: ", words.status().message()));
     request.add_probes()->mutable_command()->Assign(words->begin(), words->end());
   }

@@ -29,6 +29,11 @@ std::string HintFor(const Status& status, const ErrorDetail& detail, std::string
   if (reason == "PROBE_BROKEN") {
     return "the probe has to pass under runc before it can say anything about gVisor";
   }
+  if (reason == "QUOTA_EXCEEDED") {
+    return "remove sandboxes of this tenant, or raise its quota with `clawctl node tenant set "
+           "NAME`";
+  }
+  if (reason == "TOO_MANY_TESTS") return "try again when one of them has ended";
   if (missing && Contains(message, "override")) {
     return "`clawctl node compat override ls` shows them";
   }

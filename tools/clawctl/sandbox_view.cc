@@ -33,7 +33,7 @@ void AddDecision(const Context& context, const pb::IsolationDecision& decision, 
                                          ToMicros(context.Now()) / 1'000'000);
   fields.Add("Override", StrCat("by ", decision.override_by(),
                                 left.count() > 0 ? StrCat(", for another ", FormatAge(left))
-                                                 : std::string(", expired since")));
+                                                 : std::string(", which has expired")));
 }
 
 }  // namespace

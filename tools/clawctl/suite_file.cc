@@ -170,7 +170,7 @@ class Reader {
       if (words.empty() || words[0].empty()) return At(*node, "'command' names no program");
     } else if (node->as_string() != nullptr) {
       ASSIGN_OR_RETURN(const std::string line, Text(*node, "command"));
-      auto split = SplitWords(line);
+      auto split = SplitCommand(line);
       if (!split.ok()) return At(*node, "'command': ", split.status().message());
       words = *std::move(split);
     } else {

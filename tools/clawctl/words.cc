@@ -1,87 +1,40 @@
 #include "tools/clawctl/words.h"
 
-#include <utility>
+#include "agent/base/words.h"
 
 namespace claw::ctl {
 namespace {
 
-class Splitter {
- public:
-  explicit Splitter(std::string_view line) : line_(line) {}
-
-  StatusOr<std::vector<std::string>> Split() {
-    while (at_ < line_.size()) {
-      const char c = line_[at_++];
-      if (c == ' ' || c == '\t' || c == '\n') {
-        EndWord();
-      } else {
-        in_word_ = true;
-        RETURN_IF_ERROR(Take(c));
-      }
+// What would mean something to a shell and is lost without one. Quotes are told apart only as far
+// as that needs; whether they are closed is for the splitter to say.
+Status CheckNeedsNoShell(std::string_view line) {
+  char quote = 0;
+  for (size_t at = 0; at < line.size(); ++at) {
+    const char c = line[at];
+    if (c == '\\' && quote != '\'') {
+      ++at;  // the next one means nothing
+    } else if (c == quote) {
+      quote = 0;
+    } else if (quote == 0 && (c == '\'' || c == '"')) {
+      quote = c;
+    } else if (quote != '\'' &&
+               std::string_view(quote == 0 ? "$`|&;<>" : "$`").find(c) != std::string_view::npos) {
+      return InvalidArgument(
+          "'", std::string(1, c),
+          "' means something to a shell only; write sh -c '…', or quote it: ", line);
     }
-    EndWord();
-    if (words_.empty()) return InvalidArgument("the command is empty");
-    return std::move(words_);
   }
-
- private:
-  void EndWord() {
-    if (in_word_) words_.push_back(std::exchange(word_, {}));
-    in_word_ = false;
-  }
-
-  Status Take(char c) {
-    if (c == '\'') return Quoted();
-    if (c == '"') return DoublyQuoted();
-    if (c == '\\') return Escaped();
-    if (std::string_view("$`|&;<>").find(c) != std::string_view::npos) return NeedsShell(c);
-    word_ += c;
-    return absl::OkStatus();
-  }
-
-  Status Escaped() {
-    if (at_ == line_.size()) return InvalidArgument("nothing follows the last \\ in: ", line_);
-    word_ += line_[at_++];
-    return absl::OkStatus();
-  }
-
-  Status Quoted() {
-    const size_t end = line_.find('\'', at_);
-    if (end == std::string_view::npos) return InvalidArgument("a ' is not closed in: ", line_);
-    word_ += line_.substr(at_, end - at_);
-    at_ = end + 1;
-    return absl::OkStatus();
-  }
-
-  Status DoublyQuoted() {
-    while (at_ < line_.size()) {
-      const char c = line_[at_++];
-      if (c == '"') return absl::OkStatus();
-      if (c == '$' || c == '`') return NeedsShell(c);
-      const bool escapes = c == '\\' && at_ < line_.size() &&
-                           std::string_view("\\\"$`").find(line_[at_]) != std::string_view::npos;
-      word_ += escapes ? line_[at_++] : c;
-    }
-    return InvalidArgument("a \" is not closed in: ", line_);
-  }
-
-  [[nodiscard]] Status NeedsShell(char c) const {
-    return InvalidArgument(
-        "'", std::string(1, c),
-        "' means something to a shell only; write sh -c '…', or quote it: ", line_);
-  }
-
-  const std::string_view line_;
-  size_t at_ = 0;
-  bool in_word_ = false;
-  std::string word_;
-  std::vector<std::string> words_;
-};
+  return absl::OkStatus();
+}
 
 }  // namespace
 
-StatusOr<std::vector<std::string>> SplitWords(std::string_view line) {
-  return Splitter(line).Split();
+StatusOr<std::vector<std::string>> SplitCommand(std::string_view line) {
+  RETURN_IF_ERROR(CheckNeedsNoShell(line));
+  StatusOr<std::vector<std::string>> words = SplitWords(line);
+  if (!words.ok()) return InvalidArgument(words.status().message(), " in: ", line);
+  if (words->empty()) return InvalidArgument("the command is empty");
+  return words;
 }
 
 }  // namespace claw::ctl

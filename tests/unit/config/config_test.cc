@@ -38,8 +38,16 @@ TEST_CASE("config: every key is read") {
 [node]
 id = "box-7"
 memory = "8Gi"
+class = "hardened"
 state_dir = "/data/claw/"
 run_dir = "/run/claw"
+[policy]
+trusted_class = "gvisor"
+accept_degraded = false
+allow_overrides = false
+require_signer = true
+compat_baseline = false
+max_override_hours = 24
 [reserves]
 system = "512Mi"
 agent = 0
@@ -70,6 +78,13 @@ keep = 2000
   CHECK(config.node_id == "box-7");
   CHECK(config.memory_bytes == 8 * kGiB);
   CHECK(config.run_dir == "/run/claw");
+  CHECK(config.node_class == "hardened");
+  CHECK(config.trusted_class == "gvisor");
+  CHECK_FALSE(config.accept_degraded);
+  CHECK_FALSE(config.allow_overrides);
+  CHECK(config.require_signer);
+  CHECK_FALSE(config.compat_baseline);
+  CHECK(config.max_override_hours == 24);
   CHECK(config.system_reserve_bytes == 512 * kMiB);
   CHECK(config.agent_reserve_bytes == 0);
   CHECK(config.eviction_reserve_bytes == 100 * kMiB);
@@ -103,6 +118,11 @@ TEST_CASE("config: mistakes are named with their line") {
       {"[node]\nid = [\"a\"]", "node.id has to be a text"},
       {"[node.id]\nx = 1", "node.id has to be a text"},
       {"[node]\nstate_dir = \"var\"", "node.state_dir has to be an absolute path"},
+      {"[node]\nclass = \"soft\"", "node.class has to be \"standard\" or \"hardened\""},
+      {"[policy]\ntrusted_class = \"none\"", "has to be \"container\" or \"gvisor\""},
+      {"[policy]\nrequire_signer = 1", "policy.require_signer has to be true or false"},
+      {"[policy]\nmax_override_hours = 721", "is 721; it has to lie between 1 and 720"},
+      {"[policy]\nmax_override_hours = 0", "is 0; it has to lie between 1 and 720"},
       {"[node]\nmemory = \"lots\"", "node.memory has to be an amount of bytes"},
       {"[node]\nmemory = 4096", "node.memory is 4096 bytes; it has to be at least 64 MiB"},
       {"[node]\nmemory = -1", "node.memory is -1 bytes"},

@@ -1,7 +1,4 @@
-#include <cerrno>
-
-#include "claw/node/v1/common.pb.h"
-#include "tests/unit/rpc/service_fixture.h"
+#include "tests/unit/rpc/compat_fixture.h"
 
 namespace claw::test {
 namespace {
@@ -9,89 +6,9 @@ namespace {
 using drivers::FakeProcess;
 using drivers::Step;
 
-std::string ReasonOf(const grpc::Status& status) {
-  pb::RpcStatus details;
-  pb::ErrorDetail detail;
-  if (!details.ParseFromString(status.error_details()) || details.details_size() != 1 ||
-      !details.details(0).UnpackTo(&detail)) {
-    return "";
-  }
-  return detail.reason();
-}
-
-bool Lacks(const FakeProcess& process, std::string_view call) {
-  return process.driver() == "gvisor" || process.Refused(call) != 0;
-}
-
-// Programs that use pidfd_open and kcmp, which gVisor lacks and refuses here.
-Status NeedsPidfd(const std::shared_ptr<FakeProcess>& process) {
-  process->Write("hello\n");
-  process->Exit(Lacks(*process, "pidfd_open") ? 1 : 0);
-  return absl::OkStatus();
-}
-
-Status Copes(const std::shared_ptr<FakeProcess>& process) {
-  process->Write("hello\n");
-  process->Exit(0);
-  return absl::OkStatus();
-}
-
-SyscallReport BothFail(const drivers::LaunchSpec& /*spec*/) {
-  SyscallReport report;
-  report.calls = {{.name = "kcmp", .error_number = EPERM, .count = 1},
-                  {.name = "pidfd_open", .error_number = ENOSYS, .count = 2},
-                  {.name = "rseq", .error_number = ENOSYS, .count = 1}};
-  return report;
-}
-
-class CompatFixture : public ServiceFixture {
- public:
-  CompatFixture() { PrepareUntested(); }
-
-  static pb::TestImageRequest Request(bool baseline) {
-    pb::TestImageRequest request;
-    request.set_image("images/app");
-    request.set_baseline(baseline);
-    return request;
-  }
-
-  grpc::Status Test(const pb::TestImageRequest& request) {
-    Call call;
-    const auto stream = compat->TestImage(&call, request);
-    pb::TestImageProgress progress;
-    lines.clear();
-    while (stream->Read(&progress)) lines.push_back(progress.message());
-    verdict = progress.verdict();
-    return stream->Finish();
-  }
-
-  pb::Override Override(grpc::Status* status, const std::string& image, int seconds,
-                        pb::IsolationClass isolation = pb::ISOLATION_CLASS_GVISOR) {
-    pb::CreateOverrideRequest request;
-    request.set_image(image);
-    request.set_isolation_class(isolation);
-    request.set_reason("because");
-    request.mutable_ttl()->set_seconds(seconds);
-    pb::Override made;
-    Call call;
-    *status = compat->CreateOverride(&call, request, &made);
-    return made;
-  }
-
-  int64_t Charged() {
-    pb::Node node;
-    Call call;
-    REQUIRE(nodes->GetNode(&call, {}, &node).ok());
-    return node.memory().charged_bytes();
-  }
-
-  std::vector<std::string> lines;
-  pb::Verdict verdict;
-};
-
 TEST_CASE_METHOD(CompatFixture, "compat: a program that gVisor runs is compatible, and forgotten") {
   world().SetProgram(Copes);
-  REQUIRE(Test(Request(false)).ok());
+  REQUIRE(Test(TestRequest(false)).ok());
   CHECK(verdict.result() == pb::COMPAT_RESULT_COMPATIBLE);
   CHECK(verdict.platform() == "ptrace");
   CHECK_FALSE(verdict.stale());
@@ -109,7 +26,7 @@ TEST_CASE_METHOD(CompatFixture, "compat: a program that gVisor runs is compatibl
 TEST_CASE_METHOD(CompatFixture, "compat: what a program needs is found by taking it away") {
   world().SetProgram(NeedsPidfd);
   world().SetSyscalls(BothFail);
-  REQUIRE(Test(Request(true)).ok());
+  REQUIRE(Test(TestRequest(true)).ok());
   CHECK(verdict.result() == pb::COMPAT_RESULT_INCOMPATIBLE);
   REQUIRE(verdict.findings_size() == 2);
   CHECK(verdict.findings(0).name() == "kcmp");
@@ -132,12 +49,12 @@ TEST_CASE_METHOD(CompatFixture, "compat: a degraded image can be accepted, no ot
   pb::Verdict accepted;
   Call untested;
   CHECK(ReasonOf(compat->AcceptVerdict(&untested, accept, &accepted)) == "VERDICT_NOT_FOUND");
-  REQUIRE(Test(Request(false)).ok());
+  REQUIRE(Test(TestRequest(false)).ok());
   Call compatible;
   CHECK(ReasonOf(compat->AcceptVerdict(&compatible, accept, &accepted)) == "NOT_DEGRADED");
 
   world().SetSyscalls(BothFail);
-  REQUIRE(Test(Request(true)).ok());
+  REQUIRE(Test(TestRequest(true)).ok());
   CHECK(verdict.result() == pb::COMPAT_RESULT_DEGRADED);
   CHECK(verdict.findings(0).mattered() == pb::SyscallFinding::NO);
   CHECK(verdict.findings(1).mattered() == pb::SyscallFinding::NO);
@@ -145,7 +62,7 @@ TEST_CASE_METHOD(CompatFixture, "compat: a degraded image can be accepted, no ot
   REQUIRE(compat->AcceptVerdict(&degraded, accept, &accepted).ok());
   CHECK(accepted.accepted_by().starts_with("unix:"));
   // Another test has to be accepted anew.
-  REQUIRE(Test(Request(false)).ok());
+  REQUIRE(Test(TestRequest(false)).ok());
   CHECK(verdict.accepted_by().empty());
 
   pb::DeleteVerdictRequest remove;
@@ -162,7 +79,7 @@ TEST_CASE_METHOD(CompatFixture, "compat: a probe that fails without gVisor, too,
     process->Exit(3);
     return absl::OkStatus();
   });
-  const grpc::Status status = Test(Request(true));
+  const grpc::Status status = Test(TestRequest(true));
   CHECK(status.error_code() == grpc::StatusCode::FAILED_PRECONDITION);
   CHECK(ReasonOf(status) == "PROBE_BROKEN");
   pb::ListVerdictsResponse list;
@@ -174,7 +91,7 @@ TEST_CASE_METHOD(CompatFixture, "compat: a probe that fails without gVisor, too,
 
 TEST_CASE_METHOD(CompatFixture, "compat: exit code, output and time have to be as the probe says") {
   world().SetProgram(Copes);
-  pb::TestImageRequest request = Request(false);
+  pb::TestImageRequest request = TestRequest(false);
   pb::Probe& probe = *request.add_probes();
   SECTION("output") { probe.set_output("other\n"); }
   SECTION("part of the output") { probe.set_output_contains("other"); }
@@ -191,16 +108,8 @@ TEST_CASE_METHOD(CompatFixture, "compat: exit code, output and time have to be a
 
 TEST_CASE_METHOD(CompatFixture, "compat: the image's label says what to run") {
   world().SetProgram(Copes);
-  pb::ImportImageRequest image;
-  image.set_source("rootfs:/labelled");
-  image.set_reference("labelled");
-  Call import;
-  const auto stream = images->ImportImage(&import, image);
-  pb::ImageProgress progress;
-  while (stream->Read(&progress)) {
-  }
-  REQUIRE(stream->Finish().ok());
-  pb::TestImageRequest request = Request(false);
+  Import("labelled");
+  pb::TestImageRequest request = TestRequest(false);
   request.set_image("images/labelled");
   REQUIRE(Test(request).ok());
   const pb::Probe& probe = verdict.probes(0).probe();
@@ -214,7 +123,7 @@ TEST_CASE_METHOD(CompatFixture,
   world().SetProgram([](const std::shared_ptr<FakeProcess>&) { return absl::OkStatus(); });
   const auto gate = world().Block(Step::kStart);
   Call call;
-  const auto stream = compat->TestImage(&call, Request(false));
+  const auto stream = compat->TestImage(&call, TestRequest(false));
   REQUIRE(gate->AwaitArrival());
   CHECK(Charged() >= kDefaultProbeBytes);
   REQUIRE(world().ids().size() == 1);
@@ -238,7 +147,7 @@ TEST_CASE_METHOD(CompatFixture,
 
 TEST_CASE_METHOD(CompatFixture, "compat: what cannot be tested is refused with its reason") {
   world().SetProgram(Copes);
-  pb::TestImageRequest request = Request(false);
+  pb::TestImageRequest request = TestRequest(false);
   SECTION("no such image") {
     request.set_image("images/nothing");
     CHECK(ReasonOf(Test(request)) == "IMAGE_NOT_FOUND");
@@ -270,7 +179,7 @@ TEST_CASE_METHOD(CompatFixture, "compat: what cannot be tested is refused with i
 
 TEST_CASE_METHOD(CompatFixture, "compat: the same request is answered with the same verdict") {
   world().SetProgram(Copes);
-  pb::TestImageRequest request = Request(false);
+  pb::TestImageRequest request = TestRequest(false);
   request.set_request_id("r-1");
   REQUIRE(Test(request).ok());
   const size_t calls = world().calls().size();

@@ -46,7 +46,16 @@ StatusOr<Image> FakeImages::Import(const std::string& source, const std::string&
     image.labels[kProbeLabel] = "/bin/check --deep 'two words'";
   }
   std::filesystem::create_directories(RootfsPath(image.digest));
+  const std::lock_guard lock(mutex_);
+  on_disk_[image.digest] = image;
   return image;
+}
+
+StatusOr<image::ImageStore::Scan> FakeImages::ScanDisk() {
+  const std::lock_guard lock(mutex_);
+  Scan scan;
+  for (const auto& [digest, image] : on_disk_) scan.images.push_back(image);
+  return scan;
 }
 
 std::filesystem::path FakeImages::RootfsPath(const std::string& digest) const {
@@ -56,48 +65,82 @@ std::filesystem::path FakeImages::RootfsPath(const std::string& digest) const {
 Status FakeImages::Remove(const std::string& digest) {
   std::error_code ignored;
   std::filesystem::remove_all(RootfsPath(digest), ignored);
+  const std::lock_guard lock(mutex_);
+  on_disk_.erase(digest);
   return absl::OkStatus();
 }
 
-NodeFixture::NodeFixture()
-    : pool_(std::make_unique<lifecycle::BlockingPool>(4, 64)),
-      store_(OrThrow(store::Store::Open({.path = dir_.path() / "clawlet.db"}))),
-      images_(dir_.path() / "images"),
-      runc_("runc", IsolationClass::kContainer, world_),
-      gvisor_("gvisor", IsolationClass::kGvisor, world_),
-      hardened_("hardened", IsolationClass::kLegacyHardened, world_),
-      busy_(strand_.get_executor()) {
+NodeFixture::NodeFixture(lifecycle::NodeConfig config)
+    : config_(std::move(config)), images_(dir_.path() / "images") {
+  config_.node_id = "node-under-test";
+  config_.capacity_bytes = 8 * kGiB;
   std::signal(SIGPIPE, SIG_IGN);
-  lifecycle::NodeConfig config;
-  config.node_id = "node-under-test";
-  config.capacity_bytes = 8 * kGiB;
-  lifecycle::NodeDeps deps{.strand = strand_.get_executor(),
+  Start();
+}
+
+NodeFixture::~NodeFixture() { Stop(); }
+
+void NodeFixture::Restart() {
+  Stop();
+  context_.reset();
+  node_.reset();
+  drivers_.clear();
+  store_.reset();
+  pool_.reset();
+  Start();
+}
+
+void NodeFixture::ChangeMachine(const std::function<void(MachineFacts&)>& change) {
+  const std::lock_guard lock(machine_mutex_);
+  change(machine_);
+}
+
+void NodeFixture::Start() {
+  strands_.push_back(std::make_unique<boost::asio::io_context>());
+  boost::asio::io_context& strand = *strands_.back();
+  pool_ = std::make_unique<lifecycle::BlockingPool>(4, 64);
+  store_ = OrThrow(store::Store::Open({.path = dir_.path() / "clawlet.db"}));
+  for (const auto& [name, isolation] :
+       {std::pair("runc", IsolationClass::kContainer), std::pair("gvisor", IsolationClass::kGvisor),
+        std::pair("hardened", IsolationClass::kLegacyHardened)}) {
+    drivers_.push_back(std::make_unique<drivers::FakeDriver>(name, isolation, world_));
+  }
+  lifecycle::NodeDeps deps{.strand = strand.get_executor(),
                            .pool = *pool_,
                            .store = *store_,
                            .images = images_,
-                           .drivers = {&runc_, &gvisor_, &hardened_},
-                           .clock = clock_,
-                           .host = {}};
+                           .drivers = {},
+                           .clock = *clock_,
+                           .host = {},
+                           .read_facts = [this]() -> StatusOr<MachineFacts> {
+                             const std::lock_guard lock(machine_mutex_);
+                             return machine_;
+                           }};
+  for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
   deps.host.architecture = "amd64";
   deps.host.boot_id = "boot";
   deps.host.cpus = 2;
-  node_ = std::make_unique<lifecycle::Node>(std::move(deps), std::move(config));
-  context_ = std::make_unique<rpc::Context>(rpc::Context{.strand = strand_.get_executor(),
+  deps.host.page_size_bytes = 4096;
+  node_ = std::make_unique<lifecycle::Node>(std::move(deps), config_);
+  context_ = std::make_unique<rpc::Context>(rpc::Context{.strand = strand.get_executor(),
                                                          .node = *node_,
                                                          .pool = *pool_,
-                                                         .clock = clock_,
+                                                         .clock = *clock_,
                                                          .agent_version = "9.9",
                                                          .cgroup_mode = "v2",
                                                          .log_fault = {}});
-  thread_ = std::thread([this] { strand_.run(); });
+  thread_ = std::thread([&strand] {
+    const auto busy = boost::asio::make_work_guard(strand);
+    strand.run();
+  });
   const Status recovered = Run(node_->Recover(store_->TakeSnapshot(), {}));
   if (!recovered.ok()) throw std::runtime_error(ToLogString(recovered));
 }
 
-NodeFixture::~NodeFixture() {
+void NodeFixture::Stop() {
   Run(node_->Drain());
   pool_->Join();
-  strand_.stop();
+  strands_.back()->stop();
   thread_.join();
 }
 

@@ -5,13 +5,17 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
 #include <future>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <thread>
 
 #include "agent/lifecycle/node.h"
 #include "agent/rpc/context.h"
 #include "drivers/fake/fake_driver.h"
 #include "store/store.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/good_machine.h"
 #include "tests/support/temp_dir.h"
 
 namespace claw::test {
@@ -26,18 +30,21 @@ class FakeImages final : public image::ImageStore {
   StatusOr<Image> Import(const std::string& source, const std::string& reference,
                          const image::Progress& progress) override;
   std::filesystem::path RootfsPath(const std::string& digest) const override;
-  StatusOr<Scan> ScanDisk() override { return Scan{}; }
+  StatusOr<Scan> ScanDisk() override;
   Status Remove(const std::string& digest) override;
 
  private:
   std::filesystem::path root_;
+  std::mutex mutex_;
+  std::map<std::string, Image> on_disk_;  // by digest
 };
 
-// A node on a machine that is not there: real store, fake drivers and images, its strand on a
-// thread.
+// A node on a machine that is not there: real store, fake drivers, images and clock, its strand on
+// a thread. The machine is a good one until a test says otherwise.
 class NodeFixture {
  public:
-  NodeFixture();
+  // What is not in the config: an id, and memory of 8 GiB.
+  explicit NodeFixture(lifecycle::NodeConfig config = {});
   ~NodeFixture();
   NodeFixture(const NodeFixture&) = delete;
   NodeFixture& operator=(const NodeFixture&) = delete;
@@ -45,36 +52,48 @@ class NodeFixture {
   // Runs a coroutine on the strand and waits for it.
   template <typename T>
   T Run(lifecycle::Task<T> task) {
-    return boost::asio::co_spawn(strand_, std::move(task), boost::asio::use_future).get();
+    return Begin(std::move(task)).get();
   }
 
   // The same, without waiting.
   template <typename T>
   std::future<T> Begin(lifecycle::Task<T> task) {
-    return boost::asio::co_spawn(strand_, std::move(task), boost::asio::use_future);
+    return boost::asio::co_spawn(*strands_.back(), std::move(task), boost::asio::use_future);
   }
 
+  // The agent ends, as when it is told to, and another one comes up on the same machine and store.
+  void Restart();
+
+  // What the machine's settings are from now on.
+  void ChangeMachine(const std::function<void(MachineFacts&)>& change);
+
   TempDir& dir() { return dir_; }
+  lifecycle::NodeConfig& config() { return config_; }  // of the next life of the agent
+  FakeClock& clock() { return *clock_; }
   drivers::FakeWorld& world() { return *world_; }
   store::Store& store() { return *store_; }
   lifecycle::Node& node() { return *node_; }
   const rpc::Context& context() const { return *context_; }
 
  private:
+  void Start();
+  void Stop();
+
   TempDir dir_;
-  SystemClock clock_;
-  // Before the world, whose waiters hold timers of it.
-  boost::asio::io_context strand_;
-  std::shared_ptr<drivers::FakeWorld> world_ = std::make_shared<drivers::FakeWorld>();
+  lifecycle::NodeConfig config_;
+  const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
+  // One for each life of the agent. Before the world, whose waiters hold timers of them.
+  std::vector<std::unique_ptr<boost::asio::io_context>> strands_;
+  const std::shared_ptr<drivers::FakeWorld> world_ = std::make_shared<drivers::FakeWorld>(clock_);
+  FakeImages images_;
+  std::mutex machine_mutex_;
+  MachineFacts machine_ = GoodMachine();
+  // One life of the agent.
   std::unique_ptr<lifecycle::BlockingPool> pool_;
   std::unique_ptr<store::Store> store_;
-  FakeImages images_;
-  drivers::FakeDriver runc_;
-  drivers::FakeDriver gvisor_;
-  drivers::FakeDriver hardened_;
+  std::vector<std::unique_ptr<drivers::FakeDriver>> drivers_;
   std::unique_ptr<lifecycle::Node> node_;
   std::unique_ptr<rpc::Context> context_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> busy_;
   std::thread thread_;
 };
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "agent/rpc/server.h"
+#include "claw/node/v1/common.pb.h"
 #include "claw/node/v1/compat.grpc.pb.h"
 #include "claw/node/v1/event.grpc.pb.h"
 #include "claw/node/v1/image.grpc.pb.h"
@@ -33,18 +34,30 @@ class Call : public grpc::ClientContext {
 // A node behind a real socket.
 class ServiceFixture : public NodeFixture {
  public:
-  ServiceFixture()
-      : socket_(dir().path() / "api.sock"),
-        server_(*rpc::Server::Start(socket_, context())),
-        channel_(
-            grpc::CreateChannel("unix:" + socket_.string(), grpc::InsecureChannelCredentials())),
-        nodes(pb::NodeService::NewStub(channel_)),
-        tenants(pb::TenantService::NewStub(channel_)),
-        images(pb::ImageService::NewStub(channel_)),
-        sandboxes(pb::SandboxService::NewStub(channel_)),
-        events(pb::EventService::NewStub(channel_)),
-        compat(pb::CompatService::NewStub(channel_)) {}
+  explicit ServiceFixture(lifecycle::NodeConfig config = {})
+      : NodeFixture(std::move(config)), socket_(dir().path() / "api.sock") {
+    Serve();
+  }
   ~ServiceFixture() { Shutdown(); }
+
+  void Serve() {
+    server_ = *rpc::Server::Start(socket_, context());
+    channel_ = grpc::CreateChannel("unix:" + socket_.string(), grpc::InsecureChannelCredentials());
+    nodes = pb::NodeService::NewStub(channel_);
+    tenants = pb::TenantService::NewStub(channel_);
+    images = pb::ImageService::NewStub(channel_);
+    sandboxes = pb::SandboxService::NewStub(channel_);
+    events = pb::EventService::NewStub(channel_);
+    compat = pb::CompatService::NewStub(channel_);
+  }
+
+  // In the order in which the agent ends.
+  void Restart() {
+    Run(node().Drain());
+    Shutdown();
+    NodeFixture::Restart();
+    Serve();
+  }
 
   void Shutdown() {
     if (!server_) return;
@@ -53,6 +66,18 @@ class ServiceFixture : public NodeFixture {
     done.get_future().wait();
     server_.reset();
   }
+
+  static pb::ErrorDetail DetailOf(const grpc::Status& status) {
+    pb::RpcStatus details;
+    pb::ErrorDetail detail;
+    if (!details.ParseFromString(status.error_details()) || details.details_size() != 1 ||
+        !details.details(0).UnpackTo(&detail)) {
+      return {};
+    }
+    return detail;
+  }
+
+  static std::string ReasonOf(const grpc::Status& status) { return DetailOf(status).reason(); }
 
   // A tenant "acme" and an image "app" that may run.
   void Prepare(pb::Trust trust = pb::TRUST_UNTRUSTED) {
@@ -74,17 +99,21 @@ class ServiceFixture : public NodeFixture {
     pb::Tenant made;
     Call call;
     REQUIRE(tenants->CreateTenant(&call, tenant, &made).ok());
-    pb::ImportImageRequest image;
-    image.set_source("rootfs:/app");
-    image.set_reference("app");
-    Call import;
-    const auto stream = images->ImportImage(&import, image);
-    pb::ImageProgress progress;
-    while (stream->Read(&progress)) {
-    }
+    return Import("app").back().image().name();
+  }
+
+  // All that an import said; the image, which then has that name, comes last.
+  std::vector<pb::ImageProgress> Import(const std::string& reference) {
+    pb::ImportImageRequest request;
+    request.set_source("rootfs:/" + reference);
+    request.set_reference(reference);
+    Call call;
+    const auto stream = images->ImportImage(&call, request);
+    std::vector<pb::ImageProgress> all;
+    for (pb::ImageProgress progress; stream->Read(&progress);) all.push_back(progress);
     REQUIRE(stream->Finish().ok());
-    REQUIRE(progress.has_image());
-    return progress.image().name();
+    REQUIRE(all.back().has_image());
+    return all;
   }
 
   static pb::CreateSandboxRequest Request(const std::string& name = "") {
@@ -102,6 +131,39 @@ class ServiceFixture : public NodeFixture {
     INFO(status.error_message());
     REQUIRE(status.ok());
     return sandbox;
+  }
+
+  grpc::Status TryCreate(const pb::CreateSandboxRequest& request) {
+    pb::Sandbox sandbox;
+    Call call;
+    return sandboxes->CreateSandbox(&call, request, &sandbox);
+  }
+
+  pb::Sandbox Get(const std::string& name) {
+    pb::GetSandboxRequest request;
+    request.set_name(name);
+    pb::Sandbox sandbox;
+    Call call;
+    REQUIRE(sandboxes->GetSandbox(&call, request, &sandbox).ok());
+    return sandbox;
+  }
+
+  pb::Node GetNode() {
+    pb::Node node;
+    Call call;
+    REQUIRE(nodes->GetNode(&call, {}, &node).ok());
+    return node;
+  }
+
+  // About a subject, in their order.
+  std::vector<pb::Event> EventsOf(const std::string& subject) {
+    pb::ListEventsRequest request;
+    request.set_subject(subject);
+    request.set_page_size(1000);
+    pb::ListEventsResponse response;
+    Call call;
+    REQUIRE(events->ListEvents(&call, request, &response).ok());
+    return {response.events().begin(), response.events().end()};
   }
 
   grpc::Status Delete(const std::string& name) {

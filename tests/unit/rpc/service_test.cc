@@ -2,21 +2,10 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <sys/stat.h>
 
-#include "claw/node/v1/common.pb.h"
 #include "tests/unit/rpc/service_fixture.h"
 
 namespace claw::test {
 namespace {
-
-std::string ReasonOf(const grpc::Status& status) {
-  pb::RpcStatus details;
-  pb::ErrorDetail detail;
-  if (!details.ParseFromString(status.error_details()) || details.details_size() != 1 ||
-      !details.details(0).UnpackTo(&detail)) {
-    return "";
-  }
-  return detail.reason();
-}
 
 // A call with bytes instead of a message.
 grpc::Status CallRaw(ServiceFixture& fixture, const char* method, const std::string& request,
@@ -123,14 +112,7 @@ TEST_CASE_METHOD(ServiceFixture, "service: health follows") {
 }
 
 TEST_CASE_METHOD(ServiceFixture, "service: an image comes with its progress") {
-  pb::ImportImageRequest request;
-  request.set_source("rootfs:/app");
-  request.set_reference("app:1");
-  Call call;
-  const auto stream = images->ImportImage(&call, request);
-  std::vector<pb::ImageProgress> all;
-  for (pb::ImageProgress progress; stream->Read(&progress);) all.push_back(progress);
-  REQUIRE(stream->Finish().ok());
+  const std::vector<pb::ImageProgress> all = Import("app:1");
   REQUIRE(all.size() >= 2);
   CHECK(all.front().phase() == "fetching");
   CHECK(all.size() < 60);

@@ -22,19 +22,8 @@ class TenantFixture : public ServiceFixture {
     return Update(tenant, {"trust"});
   }
 
-  pb::Sandbox Get(const std::string& name) {
-    pb::GetSandboxRequest request;
-    request.set_name(name);
-    pb::Sandbox sandbox;
-    Call call;
-    REQUIRE(sandboxes->GetSandbox(&call, request, &sandbox).ok());
-    return sandbox;
-  }
-
   grpc::StatusCode CreateCode(const pb::CreateSandboxRequest& request) {
-    pb::Sandbox sandbox;
-    Call call;
-    return sandboxes->CreateSandbox(&call, request, &sandbox).error_code();
+    return TryCreate(request).error_code();
   }
 };
 
@@ -102,16 +91,12 @@ TEST_CASE_METHOD(TenantFixture, "tenants: an update says what it changes") {
 TEST_CASE_METHOD(TenantFixture, "tenants: an event names who changed them") {
   Prepare(pb::TRUST_TRUSTED);
   REQUIRE(LowerTrust().ok());
-  pb::ListEventsRequest request;
-  request.set_subject("tenants/acme");
-  pb::ListEventsResponse response;
-  Call call;
-  REQUIRE(events->ListEvents(&call, request, &response).ok());
-  REQUIRE(response.events_size() == 2);
-  CHECK(response.events(1).type() == "tenant.trust_lowered");
+  const std::vector<pb::Event> told = EventsOf("tenants/acme");
+  REQUIRE(told.size() == 2);
+  CHECK(told[1].type() == "tenant.trust_lowered");
   const std::string uid = "(" + std::to_string(::geteuid()) + ")";
-  CHECK(response.events(1).actor().starts_with("unix:"));
-  CHECK(response.events(1).actor().ends_with(uid));
+  CHECK(told[1].actor().starts_with("unix:"));
+  CHECK(told[1].actor().ends_with(uid));
 }
 
 }  // namespace
