@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -55,6 +56,12 @@ struct Config {
   int64_t image_min_free_bytes = 256 * kMiB;
   // [events]
   int64_t events_keep = 100'000;
+  // [signers.NAME]: whose signatures under images can be asked for
+  struct Signer {
+    std::filesystem::path key{};  // of OpenPGP public keys
+    std::string signatures{};     // where those of images in registries are; empty: nowhere
+  };
+  std::map<std::string, Signer> signers{};
 
   std::filesystem::path SocketPath() const {
     return socket.empty() ? run_dir / "clawlet.sock" : socket;

@@ -9,4 +9,5 @@ claw_test(image_unit_test LABEL unit
 claw_test(image_test LABEL integration
   SOURCES integration/image/disk_test.cc integration/image/hostile_test.cc
           integration/image/import_test.cc integration/image/pull_test.cc
+          integration/image/signed_test.cc
   LINK claw_test_image TIMEOUT 300)

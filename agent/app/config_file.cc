@@ -7,6 +7,7 @@
 
 #include "agent/app/config_keys.h"
 #include "agent/config.h"
+#include "agent/model/tenant.h"
 
 namespace claw {
 namespace {
@@ -50,6 +51,12 @@ std::optional<ConfigKey::Value> ValueOf(const toml::node& node) {
   return std::nullopt;
 }
 
+constexpr std::string_view kKeyForm =
+    "has to be the absolute path of a file of OpenPGP public keys";
+constexpr std::string_view kSignaturesForm =
+    "has to be where signatures are kept, as in \"https://signatures.example.com\" or "
+    "\"file:///srv/signatures\"";
+
 class Reader {
  public:
   explicit Reader(std::string_view file_name) : file_name_(file_name) {}
@@ -73,6 +80,7 @@ class Reader {
 
  private:
   void ReadKey(const std::string& name, uint32_t line, const toml::node& node) {
+    if (name == "signers") return ReadSigners(line, node);
     const std::vector<ConfigKey>& keys = ConfigKeys();
     const auto key = std::find_if(keys.begin(), keys.end(),
                                   [&](const ConfigKey& known) { return known.name == name; });
@@ -87,6 +95,47 @@ class Reader {
     } else {
       Complain(line, StrCat(name, " is a section, not a value"));
     }
+  }
+
+  // Their names are the operator's.
+  void ReadSigners(uint32_t line, const toml::node& node) {
+    const toml::table* signers = node.as_table();
+    if (signers == nullptr) return Complain(line, "signers is a section, not a value");
+    for (auto&& [key, entry] : *signers) {
+      const std::string name(key.str());
+      const uint32_t at = key.source().begin.line;
+      const Status valid = ValidateName("a signer", name);
+      const toml::table* fields = entry.as_table();
+      if (!valid.ok()) {
+        Complain(at, ToStd(valid.message()));
+      } else if (fields == nullptr) {
+        Complain(at, StrCat("signers.", name, " is a section, not a value"));
+      } else {
+        ReadSigner(name, at, *fields);
+      }
+    }
+  }
+
+  void ReadSigner(const std::string& name, uint32_t line, const toml::table& fields) {
+    Config::Signer signer;
+    for (auto&& [key, value] : fields) {
+      const std::string text = value.value<std::string>().value_or("");
+      const uint32_t at = key.source().begin.line;
+      if (key.str() == "key") {
+        signer.key = text;
+        if (!text.starts_with("/")) Complain(at, StrCat("signers.", name, ".key ", kKeyForm));
+      } else if (key.str() == "signatures") {
+        signer.signatures = text;
+        if (!text.starts_with("https://") && !text.starts_with("file:///")) {
+          Complain(at, StrCat("signers.", name, ".signatures ", kSignaturesForm));
+        }
+      } else {
+        Complain(at, StrCat("there is no key signers.", name, ".", std::string_view(key.str()),
+                            "; there are key and signatures"));
+      }
+    }
+    if (signer.key.empty()) Complain(line, StrCat("signers.", name, " has no key"));
+    config_.signers[name] = std::move(signer);
   }
 
   void SetKey(const ConfigKey& key, uint32_t line, const toml::node& node) {
@@ -135,6 +184,14 @@ std::string FormatConfig(const Config& config) {
     const std::string value = key.show(config);
     text += StrCat("# ", key.help, "\n", value.empty() ? "# " : "", key.name.substr(dot + 1), " = ",
                    value.empty() ? "" : value, "\n");
+  }
+  text += "\n# [signers.NAME]: whose signatures can be asked for (`image pull --signer NAME`)\n";
+  for (const auto& [name, signer] : config.signers) {
+    text +=
+        StrCat("[signers.", name, "]\n# OpenPGP public keys\nkey = ", Quote(signer.key.string()),
+               "\n# Where the signatures of images in registries are\n",
+               signer.signatures.empty() ? "# " : "",
+               "signatures = ", signer.signatures.empty() ? "" : Quote(signer.signatures), "\n");
   }
   return text;
 }

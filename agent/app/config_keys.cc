@@ -16,15 +16,6 @@ constexpr int64_t kMaxFiles = 1'000'000'000;
 
 Status WrongType(std::string_view form) { return InvalidArgument("has to be ", form); }
 
-std::string Quote(std::string_view text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + "\"";
-}
-
 template <typename Field>
 ConfigKey Text(std::string_view name, std::string_view help, Field field) {
   return {.name = name,
@@ -233,6 +224,15 @@ void AddOtherKeys(std::vector<ConfigKey>& keys) {
 #undef FIELD
 
 }  // namespace
+
+std::string Quote(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
 
 const std::vector<ConfigKey>& ConfigKeys() {
   static const std::vector<ConfigKey> keys = [] {

@@ -27,4 +27,10 @@ struct ConfigKey {
 // Every key there is, in the order of FormatConfig; those of one section stand together.
 const std::vector<ConfigKey>& ConfigKeys();
 
+// A text as TOML has it.
+std::string Quote(std::string_view text);
+
+// A text as TOML has it.
+std::string Quote(std::string_view text);
+
 }  // namespace claw

@@ -83,11 +83,23 @@ Status Daemon::Build() {
       image::ImageStore::Open({.root = config_.state_dir / "images",
                                .max_image_bytes = config_.image_max_bytes,
                                .max_image_files = config_.image_max_files,
-                               .min_free_disk_bytes = config_.image_min_free_bytes});
+                               .min_free_disk_bytes = config_.image_min_free_bytes,
+                               .signers = Signers()});
   if (!images.ok()) return Annotate(images.status(), "open the image store");
   images_ = *std::move(images);
   MakeDrivers();
   return MakeNode();
+}
+
+std::vector<image::Signer> Daemon::Signers() const {
+  std::vector<image::Signer> signers;
+  for (const auto& [name, signer] : config_.signers) {
+    signers.push_back({.name = name, .key_file = signer.key, .signatures_url = signer.signatures});
+    // The others go on; whoever asks for this one is refused.
+    const Status usable = image::FindSigner(signers, name).status();
+    if (!usable.ok()) logger_->warn("{}", ToStd(usable.message()));
+  }
+  return signers;
 }
 
 Status Daemon::MakeFolders() {

@@ -33,6 +33,7 @@ class Daemon {
 
  private:
   Status Build();
+  std::vector<image::Signer> Signers() const;
   Status MakeFolders();
   Status OpenStore();
   void MakeDrivers();

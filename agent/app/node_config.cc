@@ -17,6 +17,7 @@ StatusOr<lifecycle::NodeConfig> MakeNodeConfig(const Config& config, const host:
                 .accept_degraded = config.accept_degraded,
                 .allow_overrides = config.allow_overrides,
                 .require_signer = config.require_signer};
+  for (const auto& [name, signer] : config.signers) node.signers.push_back(name);
   node.allow_compat_baseline = config.compat_baseline;
   node.max_override_time = std::chrono::hours(config.max_override_hours);
   return node;

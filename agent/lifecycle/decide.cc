@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
@@ -11,7 +13,13 @@ policy::Decision Node::Decide(const Tenant& tenant, const Image& image,
   input.wanted = spec.isolation;
   input.image = spec.image;
   input.image_digest = image.digest;
-  input.signers = image.signers;
+  for (const std::string& signer : image.signers) {
+    // Of one that has been taken out of the config since, nobody vouches for the key any more.
+    const std::vector<std::string>& known = config_.signers;
+    if (std::find(known.begin(), known.end(), signer) != known.end()) {
+      input.signers.push_back(signer);
+    }
+  }
   input.allowed_images = tenant.allowed_images;
   input.compat = CompatStatusOf(image.digest);
   input.compat_override = OverrideOf(image.digest);

@@ -73,6 +73,7 @@ Task<StatusOr<Image>> Node::AddImage(Call call, std::string method, std::string 
     for (const std::string& name : image.names) {
       if (!HasName(merged, name)) merged.names.push_back(name);
     }
+    merged.signers = image.signers;  // those on disk are never fewer
     image = std::move(merged);
   }
   changed.push_back(image);
@@ -95,24 +96,25 @@ Task<StatusOr<Image>> Node::AddImage(Call call, std::string method, std::string 
 }
 
 Task<StatusOr<Image>> Node::PullImage(Call call, std::string reference, bool insecure,
-                                      image::Progress progress) {
+                                      std::string signer, image::Progress progress) {
   co_await Uncancellable();
   image::ImageStore& images = deps_.images;
-  auto fetch = [&images, reference, insecure, progress] {
-    return images.Pull(reference, insecure, progress);
+  auto fetch = [&images, reference, insecure, signer, progress] {
+    return images.Pull(reference, insecure, signer, progress);
   };
-  co_return co_await AddImage(call, "PullImage", ContentFingerprint(reference), std::move(fetch));
+  std::string fingerprint = ContentFingerprint(StrCat(reference, " ", signer));
+  co_return co_await AddImage(call, "PullImage", std::move(fingerprint), std::move(fetch));
 }
 
 Task<StatusOr<Image>> Node::ImportImage(Call call, std::string source, std::string reference,
-                                        image::Progress progress) {
+                                        std::string signer, image::Progress progress) {
   co_await Uncancellable();
   image::ImageStore& images = deps_.images;
-  auto fetch = [&images, source, reference, progress] {
-    return images.Import(source, reference, progress);
+  auto fetch = [&images, source, reference, signer, progress] {
+    return images.Import(source, reference, signer, progress);
   };
-  co_return co_await AddImage(call, "ImportImage",
-                              ContentFingerprint(StrCat(source, " ", reference)), std::move(fetch));
+  std::string fingerprint = ContentFingerprint(StrCat(source, " ", reference, " ", signer));
+  co_return co_await AddImage(call, "ImportImage", std::move(fingerprint), std::move(fetch));
 }
 
 Task<Status> Node::DropImage(Image image, std::string actor) {

@@ -52,6 +52,7 @@ struct NodeConfig {
   std::chrono::seconds max_override_time = kMaxOverrideTime;
   NodeClass node_class = NodeClass::kStandard;
   policy::Rules rules{};
+  std::vector<std::string> signers{};  // names; the signature of another one counts no longer
 };
 
 // A driver as it was found when the agent came up.
@@ -116,10 +117,11 @@ class Node {
   Task<Status> DeleteTenant(Call call, std::string name, bool allow_missing);
 
   // images.cc
+  // As image::ImageStore has them; progress comes from a pool thread.
   Task<StatusOr<Image>> PullImage(Call call, std::string reference, bool insecure,
-                                  image::Progress progress);  // progress comes from a pool thread
+                                  std::string signer, image::Progress progress);
   Task<StatusOr<Image>> ImportImage(Call call, std::string source, std::string reference,
-                                    image::Progress progress);
+                                    std::string signer, image::Progress progress);
   StatusOr<Image> FindImage(const std::string& reference_or_digest) const;
   std::vector<Image> ListImages() const;  // by digest
   int CountImageUsers(const std::string& digest) const;

@@ -78,15 +78,6 @@ pb::Image Show(const Context& context, const Image& image) {
   return ToProto(image, context.node.CountImageUsers(image.digest));
 }
 
-// No config can name a signer yet, so whoever asks for one is refused and never given an image
-// whose signature nobody looked at.
-Status CheckSigner(const std::string& signer) {
-  if (signer.empty()) return absl::OkStatus();
-  return MakeError(StatusCode::kFailedPrecondition,
-                   "this node's config names no signers, so it cannot verify a signature",
-                   {.reason = "SIGNER_UNKNOWN", .constraint = "signer"});
-}
-
 // The common part of pull and import: `fetch` starts the work with a callback for its progress.
 Task<Status> Fetch(const Context& context, Sink<pb::ImageProgress>& sink,
                    std::function<Task<StatusOr<Image>>(image::Progress)> fetch) {
@@ -107,10 +98,9 @@ Task<Status> PullImage(const Context& context, const pb::PullImageRequest& reque
                        const std::string& actor, Sink<pb::ImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (request.reference().empty()) co_return BadField("reference", "is missing");
-  CO_RETURN_IF_ERROR(CheckSigner(request.signer()));
   auto fetch = [&](image::Progress progress) {
     return context.node.PullImage(MakeCall(request, actor), request.reference(), request.insecure(),
-                                  std::move(progress));
+                                  request.signer(), std::move(progress));
   };
   co_return co_await Fetch(context, sink, std::move(fetch));
 }
@@ -119,10 +109,9 @@ Task<Status> ImportImage(const Context& context, const pb::ImportImageRequest& r
                          const std::string& actor, Sink<pb::ImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (request.source().empty()) co_return BadField("source", "is missing");
-  CO_RETURN_IF_ERROR(CheckSigner(request.signer()));
   auto fetch = [&](image::Progress progress) {
     return context.node.ImportImage(MakeCall(request, actor), request.source(), request.reference(),
-                                    std::move(progress));
+                                    request.signer(), std::move(progress));
   };
   co_return co_await Fetch(context, sink, std::move(fetch));
 }

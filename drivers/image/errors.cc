@@ -41,6 +41,10 @@ Status RegistryDenied(std::string_view message) {
   return MakeError(StatusCode::kPermissionDenied, message, {.reason = "REGISTRY_DENIED"});
 }
 
+Status SignatureRejected(std::string_view message) {
+  return MakeError(StatusCode::kPermissionDenied, message, {.reason = "SIGNATURE_REJECTED"});
+}
+
 Status ImageTooLarge(std::string_view constraint, int64_t needed, int64_t available,
                      std::string_view unit) {
   return MakeError(StatusCode::kResourceExhausted,

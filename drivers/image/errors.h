@@ -16,6 +16,7 @@ Status UnsupportedArchitecture(std::string_view has, std::string_view machine); 
 Status ImageNotFound(std::string_view message);                                  // NOT_FOUND
 Status RegistryUnreachable(std::string_view message);  // UNAVAILABLE, retry later
 Status RegistryDenied(std::string_view message);       // PERMISSION_DENIED
+Status SignatureRejected(std::string_view message);    // PERMISSION_DENIED
 // RESOURCE_EXHAUSTED. `constraint` is the option that was not met: "max_image_bytes".
 Status ImageTooLarge(std::string_view constraint, int64_t needed, int64_t available,
                      std::string_view unit);

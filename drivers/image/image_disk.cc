@@ -158,6 +158,16 @@ Status ImageDisk::AddName(Image& image, const std::string& name) {
   return WriteFileAtomic(Folder(image.digest) / kRecord, ToJson(image), 0600, true);
 }
 
+Status ImageDisk::AddSigner(Image& image, const std::string& signer) {
+  const std::lock_guard guard(names_mutex_);
+  ASSIGN_OR_RETURN(image, Load(image.digest));
+  if (std::find(image.signers.begin(), image.signers.end(), signer) != image.signers.end()) {
+    return absl::OkStatus();
+  }
+  image.signers.push_back(signer);
+  return WriteFileAtomic(Folder(image.digest) / kRecord, ToJson(image), 0600, true);
+}
+
 StatusOr<bool> ImageDisk::Quarantine(const std::string& digest) {
   const std::lock_guard guard(names_mutex_);
   const fs::path aside =

@@ -59,6 +59,9 @@ class ImageDisk {
   // Gives the image one more name, and takes it from the image that had it. Needs the Lock.
   Status AddName(Image& image, const std::string& name);
 
+  // Adds to those whose signature was verified. Needs the Lock.
+  Status AddSigner(Image& image, const std::string& signer);
+
   StatusOr<ImageStore::Scan> ScanAll();
   // Needs the Lock.
   Status Remove(const std::string& digest);

@@ -68,8 +68,8 @@ StatusOr<ImportSource> Locate(ImportSource source) {
   if (error) {
     return ImageNotFound(StrCat(Printable(source.path.string()), ": ", error.message()));
   }
-  const bool wants_folder =
-      source.kind == ImportSource::Kind::kOci || source.kind == ImportSource::Kind::kRootfs;
+  const bool wants_folder = source.kind != ImportSource::Kind::kOciArchive &&
+                            source.kind != ImportSource::Kind::kDockerArchive;
   if (wants_folder ? !fs::is_directory(real, error) : !fs::is_regular_file(real, error)) {
     return ImageNotFound(
         StrCat(Printable(source.path.string()), " is not a ", wants_folder ? "folder" : "file"));
@@ -92,7 +92,7 @@ class DiskImageStore final : public ImageStore {
         disk_(std::move(disk)),
         architecture_(MachineArchitecture()) {}
 
-  StatusOr<Image> Pull(const std::string& reference, bool insecure,
+  StatusOr<Image> Pull(const std::string& reference, bool insecure, const std::string& signer,
                        const Progress& progress) override {
     ASSIGN_OR_RETURN(const Reference parsed, ParseReference(reference));
     if (insecure && !parsed.IsLoopback()) {
@@ -101,24 +101,26 @@ class DiskImageStore final : public ImageStore {
           StrCat("plain HTTP is allowed for loopback registries only, not for ", parsed.domain),
           {.reason = "INSECURE_REGISTRY", .constraint = "insecure"});
     }
+    if (!signer.empty()) RETURN_IF_ERROR(FindSigner(options_.signers, signer).status());
     ASSIGN_OR_RETURN(const Scratch scratch, disk_->MakeScratch());
-    auto image = PullInto(scratch.path(), parsed, insecure, progress);
+    auto image = PullInto(scratch.path(), parsed, insecure, signer, progress);
     if (!image.ok()) return Explain(image.status(), StrCat("pull ", parsed.Normalized()));
     Report(progress, "done", image->digest);
     return image;
   }
 
   StatusOr<Image> Import(const std::string& source, const std::string& reference,
-                         const Progress& progress) override {
+                         const std::string& signer, const Progress& progress) override {
     std::string name;
     if (!reference.empty()) {
       ASSIGN_OR_RETURN(name, NormalizeReference(reference));
     }
     ASSIGN_OR_RETURN(const ImportSource parsed, ParseSource(source));
+    if (!signer.empty()) RETURN_IF_ERROR(CheckCanBeSigned(parsed, name, signer));
     ASSIGN_OR_RETURN(const Scratch scratch, disk_->MakeScratch());
     auto image = parsed.kind == ImportSource::Kind::kRootfs
                      ? ImportFolder(scratch.path(), parsed, name, progress)
-                     : ImportLayout(scratch.path(), parsed, name, progress);
+                     : ImportLayout(scratch.path(), parsed, name, signer, progress);
     if (!image.ok()) return Explain(image.status(), StrCat("import ", Printable(source)));
     Report(progress, "done", image->digest);
     return image;
@@ -138,48 +140,87 @@ class DiskImageStore final : public ImageStore {
 
  private:
   StatusOr<Image> PullInto(const fs::path& scratch, const Reference& reference, bool insecure,
-                           const Progress& progress) {
+                           const std::string& signer, const Progress& progress) {
     Report(progress, "resolving", reference.Normalized());
-    ASSIGN_OR_RETURN(const Skopeo skopeo, Skopeo::Make(scratch, MakeGuard()));
+    ASSIGN_OR_RETURN(Skopeo skopeo, Skopeo::Make(scratch, MakeGuard()));
     ASSIGN_OR_RETURN(const Resolved resolved, Resolve(skopeo, reference, insecure, architecture_));
     const ImageDisk::Lock lock = disk_->LockDigest(resolved.digest);
     ASSIGN_OR_RETURN(auto found, disk_->Find(resolved.digest));
-    if (found) return AddName(*std::move(found), reference.Normalized());
+    // A signature is made under a name, and is looked at each time that one is asked for.
+    if (found && signer.empty()) return AddName(*std::move(found), reference.Normalized());
 
     RETURN_IF_ERROR(CheckDeclaredSize(resolved.manifest));
     Report(progress, "fetching", resolved.digest);
     const fs::path layout = scratch / "layout";
+    RETURN_IF_ERROR(RequireSigner(skopeo, signer, reference));
     RETURN_IF_ERROR(skopeo.Fetch(reference.WithDigest(resolved.digest), insecure, layout));
+    if (found) return AddSigner(*std::move(found), reference.Normalized(), signer);
     ASSIGN_OR_RETURN(const LayoutImage fetched, ReadLayout(layout));
     // skopeo writes Docker's manifests anew in OCI's form, so digests may differ; layers may not.
     if (!SameLayers(fetched.manifest, resolved.manifest)) {
       return CorruptImage("other layers were fetched than the manifest names");
     }
     return Build(scratch, layout, fetched,
-                 {.digest = resolved.digest, .names = {reference.Normalized()}}, progress);
+                 {.digest = resolved.digest,
+                  .names = {reference.Normalized()},
+                  .signers = SignersOf(signer)},
+                 progress);
+  }
+
+  Status RequireSigner(Skopeo& skopeo, const std::string& signer,
+                       const Reference& reference) const {
+    if (signer.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const Signer known, FindSigner(options_.signers, signer));
+    return skopeo.Require(known, reference.Repository());
+  }
+
+  Status CheckCanBeSigned(const ImportSource& source, const std::string& name,
+                          const std::string& signer) const {
+    if (source.kind != ImportSource::Kind::kDir) {
+      return MakeError(StatusCode::kInvalidArgument,
+                       "only a dir: source carries signatures (`skopeo copy --sign-by KEY "
+                       "--sign-identity NAME SOURCE dir:/DIR` writes one)",
+                       {.reason = "NOT_SIGNABLE", .constraint = "signer"});
+    }
+    if (name.empty()) {
+      return MakeError(StatusCode::kInvalidArgument,
+                       "a signature is made under a name: say which the image is to have",
+                       {.reason = "NAME_MISSING", .constraint = "reference"});
+    }
+    return FindSigner(options_.signers, signer).status();
+  }
+
+  static std::vector<std::string> SignersOf(const std::string& signer) {
+    if (signer.empty()) return {};
+    return {signer};
   }
 
   StatusOr<Image> ImportLayout(const fs::path& scratch, const ImportSource& parsed,
-                               const std::string& name, const Progress& progress) {
+                               const std::string& name, const std::string& signer,
+                               const Progress& progress) {
     Report(progress, "resolving", parsed.path.string());
     ASSIGN_OR_RETURN(const ImportSource source, Locate(parsed));
     if (source.kind == ImportSource::Kind::kOci) {
       RETURN_IF_ERROR(VerifyManifests(source.path));
-    } else {
+    } else if (source.kind != ImportSource::Kind::kDir) {
       // skopeo unpacks the archive itself, so it may not be a bomb either.
       ASSIGN_OR_RETURN(const ScanLimits limits, Limits());
       ScanUsage usage;
       RETURN_IF_ERROR(Annotate(ScanLayer(source.path, limits, usage).status(), "the archive"));
     }
     Report(progress, "fetching", source.path.string());
-    ASSIGN_OR_RETURN(const Skopeo skopeo, Skopeo::Make(scratch, MakeGuard()));
+    ASSIGN_OR_RETURN(Skopeo skopeo, Skopeo::Make(scratch, MakeGuard()));
+    if (!signer.empty()) {
+      ASSIGN_OR_RETURN(const Reference reference, ParseReference(name));
+      RETURN_IF_ERROR(RequireSigner(skopeo, signer, reference));
+    }
     const fs::path layout = scratch / "layout";
     RETURN_IF_ERROR(skopeo.Copy(source.ForFetch(), architecture_, layout));
     ASSIGN_OR_RETURN(const LayoutImage copied, ReadLayout(layout));
     const ImageDisk::Lock lock = disk_->LockDigest(copied.digest);
     ASSIGN_OR_RETURN(auto found, disk_->Find(copied.digest));
-    if (found) return AddName(*std::move(found), name);
-    Image image{.digest = copied.digest};
+    if (found) return AddSigner(*std::move(found), name, signer);
+    Image image{.digest = copied.digest, .signers = SignersOf(signer)};
     if (!name.empty()) image.names = {name};
     return Build(scratch, layout, copied, std::move(image), progress);
   }
@@ -250,6 +291,11 @@ class DiskImageStore final : public ImageStore {
   StatusOr<Image> AddName(Image image, const std::string& name) {
     RETURN_IF_ERROR(disk_->AddName(image, name));
     return image;
+  }
+
+  StatusOr<Image> AddSigner(Image image, const std::string& name, const std::string& signer) {
+    if (!signer.empty()) RETURN_IF_ERROR(disk_->AddSigner(image, signer));
+    return AddName(std::move(image), name);
   }
 
   // Before a byte of it is fetched: the blobs alone, compressed as they are.

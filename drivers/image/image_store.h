@@ -10,6 +10,7 @@
 #include "agent/base/bytes.h"
 #include "agent/base/status.h"
 #include "agent/model/image.h"
+#include "drivers/image/signer.h"
 
 namespace claw::image {
 
@@ -18,6 +19,7 @@ struct Options {
   int64_t max_image_bytes = 32 * kGiB;  // unpacked, holes included, summed over layers
   int64_t max_image_files = 2'000'000;
   int64_t min_free_disk_bytes = 256 * kMiB;  // kept free on root's file system while unpacking
+  std::vector<Signer> signers{};             // whose signatures can be asked for
 };
 
 // phase is one of "resolving", "fetching", "checking", "unpacking", "done". May be empty (no-op).
@@ -41,18 +43,25 @@ class ImageStore {
   //   INVALID_ARGUMENT    BAD_REFERENCE, MALICIOUS_LAYER, CORRUPT_IMAGE, UNSUPPORTED_ARCHITECTURE
   //   NOT_FOUND           IMAGE_NOT_FOUND
   //   UNAVAILABLE         REGISTRY_UNREACHABLE, with retry_after
-  //   PERMISSION_DENIED   REGISTRY_DENIED: the registry wants a login
+  //   PERMISSION_DENIED   REGISTRY_DENIED: the registry wants a login; SIGNATURE_REJECTED
+  //   FAILED_PRECONDITION SIGNER_UNKNOWN, SIGNER_KEY_MISSING
   //   RESOURCE_EXHAUSTED  DISK_FULL, IMAGE_TOO_LARGE, with needed and available
   // `insecure` (plain HTTP, any certificate) is refused (INVALID_ARGUMENT, INSECURE_REGISTRY)
   // unless the registry's host is literally localhost, in 127.0.0.0/8 or [::1].
+  // `signer`, unless empty: the image has to carry that signature, made under the name of this
+  // repository; then the image's `signers` has the name. Of an index the image for this platform
+  // has to be signed (`skopeo copy --all --sign-by` signs each): skopeo does not verify the
+  // index's.
   virtual StatusOr<Image> Pull(const std::string& reference, bool insecure,
-                               const Progress& progress) = 0;
+                               const std::string& signer, const Progress& progress) = 0;
 
   // Takes an image from this host's disk: "oci:/DIR[:TAG]", "oci-archive:/FILE[:TAG]",
-  // "docker-archive:/FILE[:REF]" or "rootfs:/DIR" (a root folder, copied). `reference` may be
-  // empty: then no name is added. Errors as for Pull.
+  // "docker-archive:/FILE[:REF]", "dir:/DIR" (what `skopeo copy … dir:` writes) or "rootfs:/DIR" (a
+  // root folder, copied). `reference` may be empty: then no name is added. `signer` as for Pull,
+  // and for "dir:" alone: the other forms carry no signatures; the repository is that of
+  // `reference`. Errors as for Pull.
   virtual StatusOr<Image> Import(const std::string& source, const std::string& reference,
-                                 const Progress& progress) = 0;
+                                 const std::string& signer, const Progress& progress) = 0;
 
   // Where the image's files are, or would be. The folder is shared by sandboxes and never written
   // to. Empty for what is no digest.

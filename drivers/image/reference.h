@@ -19,6 +19,8 @@ struct Reference {
   [[nodiscard]] std::string Normalized() const;
   // "domain/path@digest", for what the tag was resolved to.
   [[nodiscard]] std::string WithDigest(std::string_view pinned) const;
+  // "domain/path".
+  [[nodiscard]] std::string Repository() const { return domain + "/" + path; }
   // As skopeo takes it: by digest if there is one, otherwise by tag; it refuses both at once.
   [[nodiscard]] std::string ForFetch() const;
   // Whether the registry is this very host by its literal name: localhost, 127.0.0.0/8 or [::1].

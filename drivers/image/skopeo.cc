@@ -16,7 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Who may run what is decided by the caller's policy on digests; signatures are not looked at.
+// Who may run what is decided by the caller's policy on digests and on the signatures that somebody
+// asked to be verified.
 constexpr char kAcceptAnything[] = R"({"default":[{"type":"insecureAcceptAnything"}]})";
 constexpr std::string_view kDockerTransport = "docker://";
 constexpr std::chrono::milliseconds kResolveTimeout = std::chrono::seconds(60);
@@ -56,6 +57,7 @@ Status ClassifySkopeoError(std::string_view text, const std::vector<std::string>
       plain.erase(at, lower.size());
     }
   }
+  if (ContainsAny(plain, {"source image rejected"})) return SignatureRejected(shown);
   if (ContainsAny(plain, {"no space left on device", "disk quota exceeded"})) {
     return DiskFull(StrCat("the disk is full: ", shown), 0, 0);
   }
@@ -104,6 +106,11 @@ StatusOr<Skopeo> Skopeo::Make(const fs::path& scratch, const Guard& guard) {
   RETURN_IF_ERROR(WriteFileAtomic(home / "policy.json", kAcceptAnything));
   RETURN_IF_ERROR(WriteFileAtomic(home / "registries.conf", ""));
   return Skopeo(home, guard);
+}
+
+Status Skopeo::Require(const Signer& signer, std::string_view repository) {
+  RETURN_IF_ERROR(WriteFileAtomic(home_ / "policy.json", SignaturePolicy(signer, repository)));
+  return WriteFileAtomic(home_ / "registries.d/signatures.yaml", SignatureLocations(signer));
 }
 
 StatusOr<RunResult> Skopeo::RunSkopeo(const std::vector<std::string>& args,

@@ -7,6 +7,7 @@
 #include "agent/base/status.h"
 #include "drivers/image/guarded_run.h"
 #include "drivers/image/reference.h"
+#include "drivers/image/signer.h"
 
 namespace claw::image {
 
@@ -18,6 +19,10 @@ class Skopeo {
   // Makes the folder `scratch`/skopeo. `guard` bounds every run.
   static StatusOr<Skopeo> Make(const std::filesystem::path& scratch, const Guard& guard);
 
+  // From now on nothing is fetched or copied that does not carry this signature, under the name of
+  // this repository: SIGNATURE_REJECTED.
+  Status Require(const Signer& signer, std::string_view repository);
+
   // The manifest or index that a registry has under the reference, byte for byte.
   // Errors: those of the registry as ImageStore::Pull has them.
   StatusOr<std::string> RawManifest(const std::string& reference, bool insecure) const;
@@ -26,8 +31,8 @@ class Skopeo {
   Status Fetch(const std::string& reference, bool insecure,
                const std::filesystem::path& layout) const;
 
-  // The same from this host's disk: "oci:/dir:tag", "oci-archive:/file", "docker-archive:/file". Of
-  // several platforms, that of `architecture`.
+  // The same from this host's disk: "oci:/dir:tag", "oci-archive:/file", "docker-archive:/file",
+  // "dir:/dir". Of several platforms, that of `architecture`.
   Status Copy(const std::string& source, const std::string& architecture,
               const std::filesystem::path& layout) const;
 

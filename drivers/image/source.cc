@@ -14,10 +14,11 @@ namespace {
 
 using Kind = ImportSource::Kind;
 
-constexpr std::array<std::pair<std::string_view, Kind>, 4> kKinds = {
+constexpr std::array<std::pair<std::string_view, Kind>, 5> kKinds = {
     {{"oci", Kind::kOci},
      {"oci-archive", Kind::kOciArchive},
      {"docker-archive", Kind::kDockerArchive},
+     {"dir", Kind::kDir},
      {"rootfs", Kind::kRootfs}}};
 constexpr size_t kMaxPathBytes = 4095;
 constexpr size_t kMaxTagBytes = 256;
@@ -66,7 +67,8 @@ StatusOr<ImportSource> ParseSource(std::string_view text) {
   source.kind = kind->second;
   std::string_view path = text.substr(colon + 1);
   if (const size_t end = path.find(':'); end != std::string_view::npos) {
-    if (source.kind == Kind::kRootfs) return bad("the path has a ':' in it");
+    if (source.kind == Kind::kRootfs || source.kind == Kind::kDir)
+      return bad("the path has a ':' in it");
     source.name = std::string(path.substr(end + 1));
     path = path.substr(0, end);
     if (source.name.empty()) return bad("behind the path stands an empty tag");

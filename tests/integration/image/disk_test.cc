@@ -78,7 +78,7 @@ TEST_CASE("a full disk stops a pull and a copied folder, too") {
   test::WriteOciLayout(fixture.work() / "layout",
                        {.layers = {{.entries = {{.name = "n", .content = Noise(12 << 20)}}}}});
   registry.Push(fixture.work() / "layout", "app:v1");
-  const auto pulled = fixture.store().Pull(registry.host() + "/app:v1", true, {});
+  const auto pulled = fixture.store().Pull(registry.host() + "/app:v1", true, "", {});
   CHECK(ReasonOf(pulled.status()) == "DISK_FULL");
   test::WriteBytes(fixture.work() / "root/n", Noise(12 << 20));
   const auto copied = fixture.Import("rootfs:" + (fixture.work() / "root").string());

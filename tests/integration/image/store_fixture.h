@@ -32,8 +32,9 @@ class StoreFixture {
   // For what a test makes beside the store.
   [[nodiscard]] std::filesystem::path work() const { return dir_.path() / "work"; }
 
-  StatusOr<Image> Import(const std::string& source, const std::string& name = "") {
-    return store_->Import(source, name, {});
+  StatusOr<Image> Import(const std::string& source, const std::string& name = "",
+                         const std::string& signer = "") {
+    return store_->Import(source, name, signer, {});
   }
   // Writes the image as a layout and imports it.
   StatusOr<Image> ImportImage(const test::ImageSpec& image) {

@@ -92,8 +92,8 @@ TEST_CASE("trust that is lowered at any moment of a start ends it", "[isolation]
     CHECK(ReasonOf(started.status()) == "POLICY_CHANGED");
     REQUIRE(lowered.valid());
     CHECK(lowered.get().ok());
-    // A start that has had its last look runs for a moment, and is over before the call that lowered
-    // the trust answers.
+    // A start that has had its last look runs for a moment, and is over before the call that
+    // lowered the trust answers.
     if (moment == Moment::kBeforeCreate || moment == Moment::kAfterCreate) {
       CHECK(faults.KernelSeen().empty());
     }

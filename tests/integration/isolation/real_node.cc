@@ -89,7 +89,7 @@ void RealNode::SetHook(const FaultyDriver::Hook& hook) {
 }
 
 Image RealNode::Import(const std::filesystem::path& root, const std::string& reference) {
-  return OrThrow(Run(node_->ImportImage({}, StrCat("rootfs:", root.string()), reference, {})));
+  return OrThrow(Run(node_->ImportImage({}, StrCat("rootfs:", root.string()), reference, "", {})));
 }
 
 void RealNode::AddTenant(const std::string& name, Trust trust) {

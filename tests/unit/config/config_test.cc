@@ -74,6 +74,11 @@ max_files = 5000
 min_free_disk = 0
 [events]
 keep = 2000
+[signers.release]
+key = "/etc/claw/release.asc"
+signatures = "https://signatures.example.com/store"
+[signers.house]
+key = "/etc/claw/house.gpg"
 )");
   CHECK(config.node_id == "box-7");
   CHECK(config.memory_bytes == 8 * kGiB);
@@ -100,6 +105,11 @@ keep = 2000
   CHECK(config.image_max_files == 5000);
   CHECK(config.image_min_free_bytes == 0);
   CHECK(config.events_keep == 2000);
+  REQUIRE(config.signers.size() == 2);
+  CHECK(config.signers.at("release").key == "/etc/claw/release.asc");
+  CHECK(config.signers.at("release").signatures == "https://signatures.example.com/store");
+  CHECK(config.signers.at("house").key == "/etc/claw/house.gpg");
+  CHECK(config.signers.at("house").signatures.empty());
 }
 
 TEST_CASE("config: mistakes are named with their line") {
@@ -133,6 +143,15 @@ TEST_CASE("config: mistakes are named with their line") {
       {"[log]\nlevel = \"loud\"", "log.level has to be"},
       {"[events]\nkeep = 5", "events.keep is 5; it has to lie between 1000 and"},
       {"[events]\nkeep = \"many\"", "events.keep has to be a whole number"},
+      {"signers = 1", "signers is a section, not a value"},
+      {"[signers]\nrelease = 1", "clawlet.toml:2: signers.release is a section"},
+      {"[signers.Release]\nkey = \"/k\"", "clawlet.toml:1: a signer"},
+      {"[signers.a]\n", "clawlet.toml:1: signers.a has no key"},
+      {"[signers.a]\nkey = \"k\"", "clawlet.toml:2: signers.a.key has to be the absolute path"},
+      {"[signers.a]\nkey = 7", "clawlet.toml:2: signers.a.key has to be the absolute path"},
+      {"[signers.a]\nkey = \"/k\"\nkeys = 1", "there is no key signers.a.keys"},
+      {"[signers.a]\nkey = \"/k\"\nsignatures = \"http://x\"",
+       "clawlet.toml:3: signers.a.signatures has to be where signatures are kept"},
       {"[node\nid = 1", "clawlet.toml:1: "},
       {"[node]\nid = \"a\"\nid = \"b\"", "clawlet.toml:3: "},
       {"[drivers.runc]\nenabled = false\n[drivers.gvisor]\nenabled = false",
@@ -154,12 +173,18 @@ TEST_CASE("config: all mistakes are named, in their order") {
 }
 
 TEST_CASE("config: what is printed is read back as the same") {
-  const Config before = Parse("[node]\nid = \"a\\\"b\"\nmemory = \"3Gi\"\n[events]\nkeep = 1234\n");
+  const Config before = Parse(
+      "[node]\nid = \"a\\\"b\"\nmemory = \"3Gi\"\n[events]\nkeep = 1234\n"
+      "[signers.a]\nkey = \"/a\\\"b\"\n[signers.b]\nkey = \"/b\"\n"
+      "signatures = \"file:///s\"");
   const std::string text = FormatConfig(before);
   const Config after = Parse(text);
   CHECK(after.node_id == "a\"b");
   CHECK(after.memory_bytes == 3 * kGiB);
   CHECK(after.events_keep == 1234);
+  REQUIRE(after.signers.size() == 2);
+  CHECK(after.signers.at("a").key == "/a\"b");
+  CHECK(after.signers.at("b").signatures == "file:///s");
   CHECK(FormatConfig(after) == text);
 }
 

@@ -24,12 +24,12 @@ T OrThrow(StatusOr<T> value) {
 }  // namespace
 
 StatusOr<Image> FakeImages::Pull(const std::string& reference, bool /*insecure*/,
-                                 const image::Progress& progress) {
-  return Import(reference, reference, progress);
+                                 const std::string& signer, const image::Progress& progress) {
+  return Import(reference, reference, signer, progress);
 }
 
 StatusOr<Image> FakeImages::Import(const std::string& source, const std::string& reference,
-                                   const image::Progress& progress) {
+                                   const std::string& signer, const image::Progress& progress) {
   if (source.find("missing") != std::string::npos) {
     return MakeError(StatusCode::kNotFound, "there is no such image",
                      {.reason = "IMAGE_NOT_FOUND", .constraint = "source"});
@@ -45,6 +45,7 @@ StatusOr<Image> FakeImages::Import(const std::string& source, const std::string&
   if (source.find("labelled") != std::string::npos) {
     image.labels[kProbeLabel] = "/bin/check --deep 'two words'";
   }
+  if (!signer.empty()) image.signers = {signer};
   std::filesystem::create_directories(RootfsPath(image.digest));
   const std::lock_guard lock(mutex_);
   on_disk_[image.digest] = image;

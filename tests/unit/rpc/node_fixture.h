@@ -25,10 +25,10 @@ namespace claw::test {
 class FakeImages final : public image::ImageStore {
  public:
   explicit FakeImages(std::filesystem::path root) : root_(std::move(root)) {}
-  StatusOr<Image> Pull(const std::string& reference, bool insecure,
+  StatusOr<Image> Pull(const std::string& reference, bool insecure, const std::string& signer,
                        const image::Progress& progress) override;
   StatusOr<Image> Import(const std::string& source, const std::string& reference,
-                         const image::Progress& progress) override;
+                         const std::string& signer, const image::Progress& progress) override;
   std::filesystem::path RootfsPath(const std::string& digest) const override;
   StatusOr<Scan> ScanDisk() override;
   Status Remove(const std::string& digest) override;

@@ -227,6 +227,7 @@ class ConfigFixture : public CompatFixture {
     const lifecycle::NodeConfig taken = FromToml(text);
     config().node_class = taken.node_class;
     config().rules = taken.rules;
+    config().signers = taken.signers;
     config().allow_compat_baseline = taken.allow_compat_baseline;
     config().max_override_time = taken.max_override_time;
     Restart();
@@ -286,6 +287,31 @@ TEST_CASE_METHOD(ConfigFixture, "config: policy.require_signer refuses what nobo
   REQUIRE(Test(TestRequest(false)).ok());
   CHECK(RuleOf(Request()) == "untrusted-compatible");
   Take("[policy]\nrequire_signer = true");
+  CHECK(RuleOf(Request()) == "SIGNER_REQUIRED");
+}
+
+TEST_CASE_METHOD(ConfigFixture, "config: a signature counts for as long as its signer is named") {
+  world().SetProgram(Copes);
+  const std::string rules = "[policy]\nrequire_signer = true\n";
+  Take(rules + "[signers.release]\nkey = \"/keys/release.gpg\"");
+  const auto image = Run(node().ImportImage({}, "rootfs:/app", "app", "release", {}));
+  REQUIRE(image.ok());
+  REQUIRE(image->signers == std::vector<std::string>{"release"});
+  REQUIRE(Test(TestRequest(false)).ok());
+  const pb::Sandbox sandbox = Create(Request());
+  CHECK(sandbox.decision().rule() == "untrusted-compatible");
+  CHECK(sandbox.decision().signers(0) == "release");
+  lifecycle::TenantPatch patch;
+  patch.allowed_images = {"signer:friend"};
+  REQUIRE(Run(node().UpdateTenant({.actor = "test"}, "acme", patch)).ok());
+  CHECK(RuleOf(Request()) == "IMAGE_NOT_ALLOWED");
+  patch.allowed_images = {"signer:release"};
+  REQUIRE(Run(node().UpdateTenant({.actor = "test"}, "acme", patch)).ok());
+  CHECK(RuleOf(Request()) == "untrusted-compatible");
+  Take(rules);
+  CHECK(RuleOf(Request()) != "untrusted-compatible");
+  patch.allowed_images = std::vector<std::string>();
+  REQUIRE(Run(node().UpdateTenant({.actor = "test"}, "acme", patch)).ok());
   CHECK(RuleOf(Request()) == "SIGNER_REQUIRED");
 }
 
