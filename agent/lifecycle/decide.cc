@@ -27,11 +27,9 @@ CompatStatus Node::CompatStatusOf(const std::string& digest) const {
   // Without a gVisor that works nothing is known about how an image would fare under it.
   const DriverState* gvisor = DriverOf(IsolationClass::kGvisor);
   if (gvisor == nullptr || !gvisor->fingerprint.healthy) return CompatStatus::kUntested;
-  std::vector<CompatVerdict> verdicts;
-  for (const auto& [key, verdict] : verdicts_) {
-    if (verdict.image_digest == digest) verdicts.push_back(verdict);
-  }
-  return policy::StatusOf(verdicts, gvisor->fingerprint.runtime_version,
+  const auto verdicts = verdicts_.find(digest);
+  if (verdicts == verdicts_.end()) return CompatStatus::kUntested;
+  return policy::StatusOf(verdicts->second, gvisor->fingerprint.runtime_version,
                           gvisor->fingerprint.platform, deps_.host.architecture);
 }
 
