@@ -17,8 +17,11 @@ policy::Decision Node::Decide(const Tenant& tenant, const Image& image,
   input.compat_override = OverrideOf(image.digest);
   input.now = deps_.clock.Now();
   input.node_class = config_.node_class;
-  input.hardening_problem = HardeningProblem();
-  input.other_tenant = OtherTenant(tenant.name);
+  // Asked of hardened nodes alone: all checks are made for it.
+  if (config_.node_class == NodeClass::kHardened) {
+    input.hardening_problem = HardeningProblem();
+    input.other_tenant = OtherTenant(tenant.name);
+  }
   input.has_mounts = !spec.mounts.empty();
   return policy::DecideIsolation(input, config_.rules);
 }
