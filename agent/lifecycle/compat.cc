@@ -185,7 +185,7 @@ Task<StatusOr<CompatVerdict>> Node::TestImage(Call call, CompatTestSpec spec,
     return RecordRequest(txn, request);
   };
   CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
-  verdicts_[VerdictKey(verdict)] = verdict;
+  PutVerdict(verdict);
   RememberRequest(request);
   co_return verdict;
 }

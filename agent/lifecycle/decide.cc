@@ -25,8 +25,11 @@ policy::Decision Node::Decide(const Tenant& tenant, const Image& image,
   input.compat_override = OverrideOf(image.digest);
   input.now = deps_.clock.Now();
   input.node_class = config_.node_class;
-  input.hardening_problem = HardeningProblem();
-  input.other_tenant = OtherTenant(tenant.name);
+  // Asked of hardened nodes alone: all checks are made for it.
+  if (config_.node_class == NodeClass::kHardened) {
+    input.hardening_problem = HardeningProblem();
+    input.other_tenant = OtherTenant(tenant.name);
+  }
   input.has_mounts = !spec.mounts.empty();
   return policy::DecideIsolation(input, config_.rules);
 }
@@ -35,11 +38,9 @@ CompatStatus Node::CompatStatusOf(const std::string& digest) const {
   // Without a gVisor that works nothing is known about how an image would fare under it.
   const DriverState* gvisor = DriverOf(IsolationClass::kGvisor);
   if (gvisor == nullptr || !gvisor->fingerprint.healthy) return CompatStatus::kUntested;
-  std::vector<CompatVerdict> verdicts;
-  for (const auto& [key, verdict] : verdicts_) {
-    if (verdict.image_digest == digest) verdicts.push_back(verdict);
-  }
-  return policy::StatusOf(verdicts, gvisor->fingerprint.runtime_version,
+  const auto verdicts = verdicts_.find(digest);
+  if (verdicts == verdicts_.end()) return CompatStatus::kUntested;
+  return policy::StatusOf(verdicts->second, gvisor->fingerprint.runtime_version,
                           gvisor->fingerprint.platform, deps_.host.architecture);
 }
 

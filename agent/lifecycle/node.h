@@ -273,6 +273,10 @@ class Node {
   int64_t CompatBytes() const;  // charged for tests
   // verdicts.cc
   StatusOr<std::string> DigestOf(const std::string& image) const;
+  // Of the same image and the same runtime, or null.
+  CompatVerdict* FindVerdict(const CompatVerdict& like);
+  // In the place of the one of the same image and the same runtime, if there is one.
+  void PutVerdict(CompatVerdict verdict);
   // overrides.cc
   Task<void> DropExpiredOverrides();
 
@@ -338,9 +342,10 @@ class Node {
   std::shared_ptr<AsyncMutex> tenant_mutex_;  // held while a tenant is changed
   std::map<std::string, std::shared_ptr<Entry>> sandboxes_;
   std::map<std::string, Image> images_;
-  std::shared_ptr<AsyncMutex> image_mutex_;          // held while an image is recorded or removed
-  std::map<std::string, CompatVerdict> verdicts_;    // by VerdictKey
-  std::map<std::string, CompatOverride> overrides_;  // by digest
+  std::shared_ptr<AsyncMutex> image_mutex_;  // held while an image is recorded or removed
+  // By the image's digest; those of one image by VerdictKey.
+  std::map<std::string, std::vector<CompatVerdict>> verdicts_;
+  std::map<std::string, CompatOverride> overrides_;        // by digest
   std::vector<std::shared_ptr<CompatTest>> compat_tests_;  // under way
   std::map<std::string, store::RequestRecord> requests_;
   std::map<std::string, std::shared_ptr<Notifier>> requests_under_way_;

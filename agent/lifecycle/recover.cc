@@ -55,10 +55,7 @@ void Node::LoadSnapshot(store::Snapshot snapshot) {
   durable_revision_ = revision_;
   for (Tenant& tenant : snapshot.tenants) tenants_[tenant.name] = std::move(tenant);
   for (Image& image : snapshot.images) images_[image.digest] = std::move(image);
-  for (CompatVerdict& verdict : snapshot.verdicts) {
-    const std::string key = VerdictKey(verdict);
-    verdicts_[key] = std::move(verdict);
-  }
+  for (CompatVerdict& verdict : snapshot.verdicts) PutVerdict(std::move(verdict));
   for (CompatOverride& value : snapshot.overrides) {
     const std::string digest = value.image_digest;
     overrides_[digest] = std::move(value);

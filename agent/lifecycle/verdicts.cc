@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "agent/base/strings.h"
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/request_guard.h"
@@ -50,21 +52,46 @@ bool Node::IsStale(const CompatVerdict& verdict) const {
                                        gvisor->fingerprint.platform, deps_.host.architecture);
 }
 
+CompatVerdict* Node::FindVerdict(const CompatVerdict& like) {
+  const auto known = verdicts_.find(like.image_digest);
+  if (known == verdicts_.end()) return nullptr;
+  const auto it = std::find_if(known->second.begin(), known->second.end(),
+                               [key = VerdictKey(like)](const CompatVerdict& verdict) {
+                                 return VerdictKey(verdict) == key;
+                               });
+  return it == known->second.end() ? nullptr : &*it;
+}
+
+void Node::PutVerdict(CompatVerdict verdict) {
+  if (CompatVerdict* known = FindVerdict(verdict)) {
+    *known = std::move(verdict);
+    return;
+  }
+  std::vector<CompatVerdict>& of_image = verdicts_[verdict.image_digest];
+  const auto place = std::upper_bound(
+      of_image.begin(), of_image.end(), VerdictKey(verdict),
+      [](const std::string& key, const CompatVerdict& other) { return key < VerdictKey(other); });
+  of_image.insert(place, std::move(verdict));
+}
+
 StatusOr<CompatVerdict> Node::GetVerdict(const std::string& image) const {
   ASSIGN_OR_RETURN(const std::string digest, DigestOf(image));
-  const CompatVerdict* found = nullptr;
-  for (const auto& [key, verdict] : verdicts_) {
-    if (verdict.image_digest != digest) continue;
+  const auto verdicts = verdicts_.find(digest);
+  if (verdicts == verdicts_.end()) return NoVerdict(image);
+  // The one that counts, or the newest of those that do not.
+  const CompatVerdict* found = &verdicts->second.front();
+  for (const CompatVerdict& verdict : verdicts->second) {
     if (!IsStale(verdict)) return verdict;
-    if (found == nullptr || found->tested_at < verdict.tested_at) found = &verdict;
+    if (found->tested_at < verdict.tested_at) found = &verdict;
   }
-  if (found == nullptr) return NoVerdict(image);
   return *found;
 }
 
 std::vector<CompatVerdict> Node::ListVerdicts() const {
   std::vector<CompatVerdict> all;
-  for (const auto& [key, verdict] : verdicts_) all.push_back(verdict);
+  for (const auto& [digest, verdicts] : verdicts_) {
+    all.insert(all.end(), verdicts.begin(), verdicts.end());
+  }
   return all;
 }
 
@@ -90,13 +117,13 @@ Task<StatusOr<CompatVerdict>> Node::AcceptVerdict(Call call, std::string image) 
   };
   CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
   // A test that has ended meanwhile wrote after this, and what it found was not accepted.
-  const auto now = verdicts_.find(VerdictKey(verdict));
-  if (now == verdicts_.end() || now->second != before) {
+  CompatVerdict* now = FindVerdict(verdict);
+  if (now == nullptr || *now != before) {
     co_return MakeError(StatusCode::kAborted,
                         "the image was tested again or its verdict removed at the same time",
                         {.reason = "VERDICT_CHANGED", .constraint = "image"});
   }
-  now->second = verdict;
+  *now = verdict;
   RememberRequest(request);
   co_return verdict;
 }
@@ -110,26 +137,28 @@ Task<Status> Node::DeleteVerdict(Call call, std::string image, bool allow_missin
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const StatusOr<std::string> digest = DigestOf(image);
   if (!digest.ok()) co_return allow_missing ? absl::OkStatus() : digest.status();
-  std::map<std::string, CompatVerdict> removed;
-  for (const auto& [key, verdict] : verdicts_) {
-    if (verdict.image_digest == *digest) removed[key] = verdict;
-  }
-  if (removed.empty()) co_return allow_missing ? absl::OkStatus() : NoVerdict(image);
+  const auto known = verdicts_.find(*digest);
+  if (known == verdicts_.end()) co_return allow_missing ? absl::OkStatus() : NoVerdict(image);
   // Gone at once: from here on the image counts as untested.
-  for (const auto& [key, verdict] : removed) verdicts_.erase(key);
+  const std::vector<CompatVerdict> removed = std::move(known->second);
+  verdicts_.erase(known);
   const std::string subject = StrCat("images/", *digest);
   const auto request = MakeRequest(call.request_id, "DeleteVerdict", fingerprint, subject);
   std::vector<Event> events;
   events.push_back(MakeEvent("compat.verdict_removed", subject, "",
                              StrCat(removed.size(), " verdicts removed"), call.actor));
   auto write = [removed, request](store::Transaction& txn) -> Status {
-    for (const auto& [key, verdict] : removed) RETURN_IF_ERROR(txn.DeleteVerdict(key));
+    for (const CompatVerdict& verdict : removed) {
+      RETURN_IF_ERROR(txn.DeleteVerdict(VerdictKey(verdict)));
+    }
     return RecordRequest(txn, request);
   };
   const Status saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok()) {
     // Back, but for those that a test has renewed.
-    for (const auto& [key, verdict] : removed) verdicts_.try_emplace(key, verdict);
+    for (const CompatVerdict& verdict : removed) {
+      if (FindVerdict(verdict) == nullptr) PutVerdict(verdict);
+    }
     co_return saved;
   }
   RememberRequest(request);
