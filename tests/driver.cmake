@@ -29,7 +29,8 @@ endif()
 # A node over real runtimes, and what happens to it in the middle of a start.
 claw_test(isolation_test LABEL integration TIMEOUT 300
   SOURCES integration/isolation/faults_test.cc integration/isolation/faulty_driver.cc
-          integration/isolation/real_node.cc integration/isolation/verdicts_test.cc
+          integration/isolation/hardened_test.cc integration/isolation/real_node.cc
+          integration/isolation/verdicts_test.cc
   LINK claw_lifecycle claw_store claw_test_driver)
 target_compile_definitions(isolation_test PRIVATE
   CLAW_STARTER="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/clawlet-starter")
