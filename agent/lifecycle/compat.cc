@@ -93,6 +93,12 @@ std::string TestFingerprint(const CompatTestSpec& spec) {
       StrCat(ToJson(verdict), " ", spec.baseline ? 1 : 0, " ", spec.workload_bytes));
 }
 
+// What people call the image, even if it was tested by its digest, as what was just imported is.
+std::string ReferenceOf(const CompatTestSpec& spec, const Image& image) {
+  if (spec.image == image.digest && !image.names.empty()) return image.names.front();
+  return spec.image;
+}
+
 // What ends the whole test, where any other error of a trial only says nothing about its call.
 bool EndsTest(const Status& status) {
   return status.code() == StatusCode::kCancelled || status.code() == StatusCode::kUnavailable ||
@@ -171,7 +177,7 @@ Task<StatusOr<CompatVerdict>> Node::TestImage(Call call, CompatTestSpec spec,
   verdict.runtime_version = test->gvisor.fingerprint.runtime_version;
   verdict.platform = test->gvisor.fingerprint.platform;
   verdict.architecture = deps_.host.architecture;
-  verdict.reference = test->spec.image;
+  verdict.reference = ReferenceOf(test->spec, test->image);
   verdict.tested_by = call.actor;
   verdict.tested_at = deps_.clock.Now();
 
@@ -214,17 +220,15 @@ Task<StatusOr<policy::ProbeEvidence>> Node::TestProbe(std::shared_ptr<CompatTest
   plan.probe.timeout = std::min(4 * probe.timeout, kMaxProbeTimeout);
   CO_ASSIGN_OR_RETURN(const ProbeOutcome traced, co_await RunProbe(test, plan));
   evidence.report = traced.report;
-  if (policy::NeedsTrials(evidence)) {
-    CO_ASSIGN_OR_RETURN(evidence.trials, co_await TryWithoutCalls(test, probe, traced.report));
-  }
+  std::vector<FailedCall> calls = policy::CallsToTry(evidence);
+  CO_ASSIGN_OR_RETURN(evidence.trials, co_await TryWithoutCalls(test, probe, std::move(calls)));
   co_return evidence;
 }
 
 Task<StatusOr<std::vector<policy::ProbeEvidence::Trial>>> Node::TryWithoutCalls(
-    std::shared_ptr<CompatTest> test, CompatProbe probe, SyscallReport report) {
-  const policy::Suspects suspects = policy::FindSuspects(report);
+    std::shared_ptr<CompatTest> test, CompatProbe probe, std::vector<FailedCall> calls) {
   std::vector<policy::ProbeEvidence::Trial> trials;
-  for (const FailedCall& call : suspects.calls) {
+  for (const FailedCall& call : calls) {
     if (trials.size() == kMaxTrials) break;
     test->progress(StrCat(test->position, ": runc without ", call.name));
     ProbePlan plan;

@@ -262,7 +262,7 @@ class Node {
   Task<StatusOr<policy::ProbeEvidence>> TestProbe(std::shared_ptr<CompatTest> test,
                                                   CompatProbe probe);
   Task<StatusOr<std::vector<policy::ProbeEvidence::Trial>>> TryWithoutCalls(
-      std::shared_ptr<CompatTest> test, CompatProbe probe, SyscallReport report);
+      std::shared_ptr<CompatTest> test, CompatProbe probe, std::vector<FailedCall> calls);
   // compat_run.cc: one run of a probe in a sandbox that is gone afterwards.
   struct ProbePlan;
   struct ProbeOutcome;

@@ -15,6 +15,7 @@ struct FailedCall {
   int64_t count = 0;
   Support support = Support::kNone;  // kNone, too, for a call that the table does not list
   bool reported = false;             // the runtime complained that it lacks it
+  bool never_worked = false;         // no call of this name succeeded
 
   bool operator==(const FailedCall&) const = default;
 };

@@ -85,6 +85,38 @@ std::string HowItEnded(const CompatProbe& probe, const CompatRun& run) {
   return "wrote another output than it has to";
 }
 
+// With a baseline its exit code is the one that counts, though it is the probe's as well by
+// CheckBaseline.
+bool EndedAsExpected(const CompatProbeResult& result) {
+  return result.gvisor.as_expected &&
+         (!result.baseline || SameOutcome(result.gvisor, *result.baseline));
+}
+
+// The findings of one probe.
+std::vector<SyscallFinding> FindingsOf(const ProbeEvidence& evidence) {
+  std::vector<SyscallFinding> findings;
+  const auto add = [&](const FailedCall& call, SyscallFinding::Kind kind,
+                       SyscallFinding::Mattered mattered) {
+    findings.push_back({.name = call.name,
+                        .kind = kind,
+                        .error_number = call.error_number,
+                        .mattered = mattered,
+                        .probe = evidence.result.probe.name});
+  };
+  for (const FailedCall& call : FindSuspects(evidence.report).calls) {
+    add(call, *KindOf(call), MatteredOf(evidence, call.name));
+  }
+  for (const FailedCall& call : CallsToTry(evidence)) {
+    if (KindOf(call)) continue;
+    // Refused under runc it has to bring about the very end that the probe had under gVisor.
+    for (const ProbeEvidence::Trial& trial : evidence.trials) {
+      if (trial.call != call.name || !SameOutcome(trial.run, evidence.result.gvisor)) continue;
+      add(call, SyscallFinding::Kind::kRefused, SyscallFinding::Mattered::kYes);
+    }
+  }
+  return findings;
+}
+
 // "userfaultfd and 2 more".
 std::string NameSome(const std::vector<std::string>& names) {
   constexpr size_t kShown = 5;
@@ -150,6 +182,18 @@ bool SameOutcome(const CompatRun& a, const CompatRun& b) {
 
 Status CheckBaseline(const CompatProbe& probe, const CompatRun& baseline) {
   if (baseline.as_expected) return absl::OkStatus();
+  constexpr size_t kShownBytes = 300;
+  std::string needed = StrCat("exit code ", probe.exit_code);
+  std::string available = StrCat("exit code ", baseline.exit_code);
+  if (probe.output) needed += StrCat(", output: ", ToUtf8(*probe.output, kShownBytes));
+  if (probe.output_contains) {
+    needed += StrCat(", output with: ", ToUtf8(*probe.output_contains, kShownBytes));
+  }
+  if (!baseline.output_tail.empty()) {
+    const std::string& tail = baseline.output_tail;
+    const size_t skip = tail.size() - std::min(tail.size(), kShownBytes);
+    available += StrCat(", output: ", ToUtf8(tail.substr(skip), kShownBytes));
+  }
   return MakeError(StatusCode::kFailedPrecondition,
                    StrCat("probe '", probe.name,
                           "' fails without gVisor, too, so it says nothing: "
@@ -157,8 +201,8 @@ Status CheckBaseline(const CompatProbe& probe, const CompatRun& baseline) {
                           HowItEnded(probe, baseline)),
                    {.reason = "PROBE_BROKEN",
                     .constraint = StrCat("probe/", probe.name),
-                    .needed = StrCat("exit code ", probe.exit_code),
-                    .available = StrCat("exit code ", baseline.exit_code)});
+                    .needed = needed,
+                    .available = available});
 }
 
 Suspects FindSuspects(const SyscallReport& report) {
@@ -183,8 +227,18 @@ Suspects FindSuspects(const SyscallReport& report) {
   return found;
 }
 
-bool NeedsTrials(const ProbeEvidence& evidence) {
-  return evidence.result.baseline && !FindSuspects(evidence.report).calls.empty();
+std::vector<FailedCall> CallsToTry(const ProbeEvidence& evidence) {
+  if (!evidence.result.baseline) return {};
+  std::vector<FailedCall> calls = FindSuspects(evidence.report).calls;
+  if (EndedAsExpected(evidence.result)) return calls;
+  for (const FailedCall& call : evidence.report.calls) {
+    const bool known = std::any_of(calls.begin(), calls.end(), [&](const FailedCall& other) {
+      return other.name == call.name;
+    });
+    if (known || KindOf(call) || !call.never_worked || !IsRefusal(call.error_number)) continue;
+    calls.push_back(call);
+  }
+  return calls;
 }
 
 CompatVerdict Judge(const std::vector<ProbeEvidence>& evidence) {
@@ -197,23 +251,15 @@ CompatVerdict Judge(const std::vector<ProbeEvidence>& evidence) {
   for (const ProbeEvidence& probe : evidence) {
     const Suspects suspects = FindSuspects(probe.report);
     ignored.insert(suspects.ignored.begin(), suspects.ignored.end());
-    for (const FailedCall& call : suspects.calls) {
-      verdict.findings.push_back({.name = call.name,
-                                  .kind = *KindOf(call),
-                                  .error_number = call.error_number,
-                                  .mattered = MatteredOf(probe, call.name),
-                                  .probe = probe.result.probe.name});
+    for (SyscallFinding& finding : FindingsOf(probe)) {
+      verdict.findings.push_back(std::move(finding));
     }
     cut = cut || probe.report.cut;
-    const CompatRun& run = probe.result.gvisor;
-    // With a baseline its exit code is the one that counts, though it is the probe's as well by
-    // CheckBaseline.
-    const bool like_baseline = !probe.result.baseline || SameOutcome(run, *probe.result.baseline);
-    if (!run.as_expected || !like_baseline) {
+    if (!EndedAsExpected(probe.result)) {
       without_baseline = without_baseline || !probe.result.baseline;
       if (++failed == 1) {
-        failure =
-            StrCat("probe '", probe.result.probe.name, "' ", HowItEnded(probe.result.probe, run));
+        failure = StrCat("probe '", probe.result.probe.name, "' ",
+                         HowItEnded(probe.result.probe, probe.result.gvisor));
       }
     }
     verdict.probes.push_back(probe.result);

@@ -60,8 +60,11 @@ struct ProbeEvidence {
   std::vector<Trial> trials{};
 };
 
-// Whether the baseline is worth running with single calls failing.
-bool NeedsTrials(const ProbeEvidence& evidence);
+// The calls that are worth failing in the baseline, one at a time. Besides the suspects, where the
+// probe ended otherwise under gVisor: calls that gVisor has but refused each time, as it does with
+// flags that it does not know. Only a trial can tell those from calls that Linux refuses as well.
+// None without a baseline.
+std::vector<FailedCall> CallsToTry(const ProbeEvidence& evidence);
 
 // The verdict's result, summary, probes, findings and ignored calls.
 CompatVerdict Judge(const std::vector<ProbeEvidence>& evidence);

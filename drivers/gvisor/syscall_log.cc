@@ -82,7 +82,10 @@ void SyscallLog::AddExit(std::string_view text) {
   const bool reported = reported_.erase(std::string(name)) > 0;
   // The last one: arguments may look like anything.
   const size_t at = text.rfind(kErrno);
-  if (at == std::string_view::npos) return;
+  if (at == std::string_view::npos) {
+    if (worked_.size() < kMaxFailures) worked_.emplace(name);
+    return;
+  }
   const std::string_view rest = text.substr(at + kErrno.size());
   int64_t error = 0;
   if (!ParseInt(rest.substr(0, rest.find(' ')), &error) || error <= 0 || error > 4095) return;
@@ -133,7 +136,8 @@ SyscallReport MakeReport(const SyscallLog& log, const SupportTable& table) {
     FailedCall call{.name = key.first,
                     .error_number = key.second,
                     .count = failure.count,
-                    .reported = failure.reported};
+                    .reported = failure.reported,
+                    .never_worked = !log.Worked(key.first)};
     std::optional<int> number = NumberIn(call.name);
     if (number) {
       call.name = SyscallName(*number);

@@ -16,7 +16,7 @@ namespace claw::drivers {
 //   … strace.go:608] [   1:   1] true X rseq(0x7f39, …) = 0 (0x0) errno=38 (invalid …) (181µs)
 //   … compat.go:123] Unsupported syscall rseq(0x7f39, …). It is likely that …
 // What the sandbox's programs write stands in there as they like, so they can add calls that they
-// never made. They cannot take away those that they made.
+// never made. They cannot take away those that they made and that failed.
 class SyscallLog {
  public:
   void Feed(std::string_view piece);
@@ -29,6 +29,8 @@ class SyscallLog {
   };
   // By name as in the log ("sys_444") and errno.
   const std::map<std::pair<std::string, int>, Failure>& failures() const { return failures_; }
+  // Whether a call of this name has succeeded.
+  bool Worked(const std::string& name) const { return worked_.count(name) > 0; }
   bool cut() const { return cut_; }
 
  private:
@@ -39,6 +41,7 @@ class SyscallLog {
   std::string rest_;  // of a line whose end has not come yet
   bool skipping_ = false;
   std::map<std::pair<std::string, int>, Failure> failures_;
+  std::set<std::string> worked_;
   std::set<std::string> reported_;  // calls that were complained about and have not ended yet
   bool cut_ = false;
 };

@@ -56,7 +56,8 @@ TEST_CASE("what failed is found in a recorded log, however it is cut into pieces
                            .error_number = ENOSYS,
                            .count = 1,
                            .support = Support::kPartial,
-                           .reported = true});
+                           .reported = true,
+                           .never_worked = true});
   // Its number is all that runsc knows.
   CHECK(Find(report, "landlock_create_ruleset").error_number == ENOSYS);
   CHECK(Find(report, "name_to_handle_at").error_number == EOPNOTSUPP);
@@ -71,7 +72,8 @@ TEST_CASE("a call without a name keeps its number") {
       "I1125 14:54:45.285664 1 strace.go:614] [   1:   1] p X sys_9999(0x0) = 0 (0x0) "
       "errno=38 (invalid system call number) (29.826us)\n");
   CHECK(MakeReport(log, {}).calls ==
-        std::vector<FailedCall>{{.name = "syscall_9999", .error_number = ENOSYS, .count = 1}});
+        std::vector<FailedCall>{
+            {.name = "syscall_9999", .error_number = ENOSYS, .count = 1, .never_worked = true}});
 }
 
 TEST_CASE("a complaint about a call that did not fail is no failure") {
@@ -84,6 +86,7 @@ TEST_CASE("a complaint about a call that did not fail is no failure") {
   REQUIRE(log.failures().size() == 1);
   CHECK(log.failures().at({"ioctl", ENOTTY}).count == 1);
   CHECK_FALSE(log.failures().at({"ioctl", ENOTTY}).reported);
+  CHECK_FALSE(MakeReport(log, {}).calls.at(0).never_worked);
 }
 
 TEST_CASE("what a program writes into its own log neither hides a call nor breaks the reading") {

@@ -76,12 +76,12 @@ TEST_CASE("a probe that ends otherwise is incompatible, and trials say what matt
   evidence.result.gvisor = {.exit_code = 1};
   evidence.report.calls = {Lacking("copy_file_range"), Lacking("futex_waitv"),
                            Lacking("pidfd_open")};
-  CHECK_FALSE(NeedsTrials(evidence));
+  CHECK(CallsToTry(evidence).empty());
   CHECK(Judge({evidence}).findings[0].mattered == Mattered::kUnknown);
   CHECK(Judge({evidence}).summary.find("without gVisor was not tested") != std::string::npos);
 
   evidence.result.baseline = CompatRun{.exit_code = 0, .as_expected = true};
-  CHECK(NeedsTrials(evidence));
+  CHECK(CallsToTry(evidence) == evidence.report.calls);
   evidence.trials = {{.call = "copy_file_range", .run = {.exit_code = 0, .as_expected = true}},
                      {.call = "pidfd_open", .run = {.exit_code = 1}}};
   const CompatVerdict verdict = Judge({evidence});
@@ -93,12 +93,59 @@ TEST_CASE("a probe that ends otherwise is incompatible, and trials say what matt
   CHECK(verdict.summary.find("it depends on pidfd_open") != std::string::npos);
 }
 
+TEST_CASE("a call that gVisor has and refuses is named if refusing it brings the same end") {
+  ProbeEvidence evidence = Good();
+  evidence.result.gvisor = {.exit_code = 2};
+  evidence.result.baseline = CompatRun{.exit_code = 0, .as_expected = true};
+  const FailedCall statx{.name = "statx",
+                         .error_number = EINVAL,
+                         .count = 2,
+                         .support = Support::kFull,
+                         .never_worked = true};
+  FailedCall file_missing = statx;  // not how anybody is refused something
+  file_missing.name = "openat";
+  file_missing.error_number = ENOENT;
+  FailedCall worked = statx;  // with other arguments it was done
+  worked.name = "readlink";
+  worked.never_worked = false;
+  FailedCall prctl = statx;
+  prctl.name = "prctl";
+  evidence.report.calls = {file_missing, prctl, worked, statx};
+  CHECK(CallsToTry(evidence) == std::vector<FailedCall>{prctl, statx});
+  CHECK(Judge({evidence}).findings.empty());  // untried
+
+  // The kernel refuses prctl in the same way, so that nothing changes without it.
+  evidence.trials = {{.call = "prctl", .run = {.exit_code = 0, .as_expected = true}},
+                     {.call = "statx", .run = {.exit_code = 2}}};
+  CompatVerdict verdict = Judge({evidence});
+  REQUIRE(verdict.findings.size() == 1);
+  CHECK(verdict.findings[0].name == "statx");
+  CHECK(verdict.findings[0].kind == Kind::kRefused);
+  CHECK(verdict.findings[0].mattered == Mattered::kYes);
+  CHECK(verdict.summary.find("it depends on statx") != std::string::npos);
+
+  evidence.trials[1].run.exit_code = 139;  // another end than under gVisor
+  CHECK(Judge({evidence}).findings.empty());
+
+  // What ended as it has to gives no reason to doubt.
+  evidence.result.gvisor = *evidence.result.baseline;
+  evidence.trials[1].run.exit_code = 2;
+  CHECK(CallsToTry(evidence).empty());
+  CHECK(Judge({evidence}).result == CompatResult::kCompatible);
+}
+
 TEST_CASE("a probe that fails without gVisor, too, says nothing") {
   const CompatProbe probe{.name = "p"};
   CHECK(CheckBaseline(probe, {.exit_code = 0, .as_expected = true}).ok());
   const Status broken = CheckBaseline(probe, {.exit_code = 3});
   CHECK(broken.code() == StatusCode::kFailedPrecondition);
   CHECK(GetErrorDetail(broken)->reason == "PROBE_BROKEN");
+  // Whoever wrote the probe is told what it had to say and what it said.
+  const Status wrong = CheckBaseline({.name = "p", .output = "42\n"},
+                                     {.output_tail = std::string(5000, 'x') + "41\n"});
+  CHECK(GetErrorDetail(wrong)->needed == "exit code 0, output: 42\n");
+  CHECK(GetErrorDetail(wrong)->available ==
+        "exit code 0, output: " + std::string(297, 'x') + "41\n");
 }
 
 TEST_CASE("output is compared to the byte or searched, on standard output alone") {
