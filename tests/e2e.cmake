@@ -11,3 +11,7 @@ foreach(suite run recovery limits bad_input)
   claw_test(e2e_${suite}_test LABEL e2e TIMEOUT 300
     SOURCES e2e/${suite}_test.cc LINK claw_test_agent)
 endforeach()
+
+claw_test(e2e_suite_test LABEL e2e TIMEOUT 300
+  SOURCES e2e/suite_test.cc support/program_root.cc LINK claw_test_agent)
+target_compile_definitions(e2e_suite_test PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
