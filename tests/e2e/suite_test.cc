@@ -134,8 +134,8 @@ TEST_CASE("a suite tells CI which images may run", "[gvisor][runc]") {
   INFO(run.junit << run.err);
   CHECK(run.exit_code == 0);
   CHECK(run.images.at("good").at("result") == "compatible");
-  CHECK(Contains(run.junit, R"(tests="2" failures="0" errors="0")"));
-  CHECK(Contains(run.junit, R"(<system-out>hello &lt;you&gt;)"));
+  CHECK_THAT(run.junit, Catch::Contains(R"(tests="2" failures="0" errors="0")"));
+  CHECK_THAT(run.junit, Catch::Contains(R"(<system-out>hello &lt;you&gt;)"));
 
   // What fails in the same way under runc tells which calls mattered.
   run = RunSuite(agent, file, {"copes"});
@@ -143,7 +143,7 @@ TEST_CASE("a suite tells CI which images may run", "[gvisor][runc]") {
   CHECK(run.images.at("copes").at("result") == "degraded");
   CHECK(Findings(run.images.at("copes")) ==
         std::set<std::string>{"openat2 LACKING NO", "pidfd_open LACKING NO"});
-  CHECK(Contains(run.junit, R"(<failure type="degraded")"));
+  CHECK_THAT(run.junit, Catch::Contains(R"(<failure type="degraded")"));
 
   run = RunSuite(agent, file, {"good", "needs", "picky"});
   CHECK(run.exit_code == 4);
@@ -154,9 +154,10 @@ TEST_CASE("a suite tells CI which images may run", "[gvisor][runc]") {
         std::set<std::string>{"openat2 LACKING YES", "pidfd_open LACKING YES"});
   CHECK(run.images.at("picky").at("result") == "incompatible");
   CHECK(Findings(run.images.at("picky")) == std::set<std::string>{"statx REFUSED YES"});
-  CHECK(Contains(run.junit, R"(tests="4" failures="2" errors="0")"));
-  CHECK(Contains(run.junit, R"(<testcase classname="needs" name="with all")"));
-  CHECK(Contains(run.junit, R"(<failure type="incompatible" message="under gVisor: exit 2; )"));
+  CHECK_THAT(run.junit, Catch::Contains(R"(tests="4" failures="2" errors="0")"));
+  CHECK_THAT(run.junit, Catch::Contains(R"(<testcase classname="needs" name="with all")"));
+  CHECK_THAT(run.junit,
+             Catch::Contains(R"(<failure type="incompatible" message="under gVisor: exit 2; )"));
 
   // A probe that fails without gVisor, too, says nothing: not tested, and the others are all the
   // same.
@@ -164,9 +165,9 @@ TEST_CASE("a suite tells CI which images may run", "[gvisor][runc]") {
   CHECK(run.exit_code == 1);
   CHECK(run.images.at("broken").at("result") == "error");
   CHECK(run.images.at("good").at("result") == "compatible");
-  CHECK(Contains(run.err, "PROBE_BROKEN"));
-  CHECK(Contains(run.junit, R"(<testcase classname="broken" name="no luck")"));
-  CHECK(Contains(run.junit, R"(tests="3" failures="0" errors="1")"));
+  CHECK_THAT(run.err, Catch::Contains("PROBE_BROKEN"));
+  CHECK_THAT(run.junit, Catch::Contains(R"(<testcase classname="broken" name="no luck")"));
+  CHECK_THAT(run.junit, Catch::Contains(R"(tests="3" failures="0" errors="1")"));
 }
 
 TEST_CASE("Debian's python3 and nodejs are compatible", "[gvisor][runc]") {
