@@ -1,11 +1,8 @@
 #include "tests/bench/agent_client.h"
 
-#include <fcntl.h>
 #include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
@@ -43,23 +40,7 @@ struct AgentClient::Stubs {
 
 AgentClient::AgentClient(const std::filesystem::path& bin, const std::filesystem::path& dir,
                          const std::filesystem::path& root)
-    : dir_(dir) {
-  std::filesystem::create_directories(dir_);
-  std::filesystem::permissions(dir_, std::filesystem::perms(0711));
-  const UniqueFd log(
-      ::open((dir_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  ProcessSpec spec;
-  spec.argv = {bin / "clawlet", "--state-dir", state_dir(), "--run-dir", dir_ / "run"};
-  spec.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
-  spec.descriptors = {{log.get(), 1}, {log.get(), 2}};
-  auto started = Spawn(spec);
-  Check(started.ok() ? grpc::Status::OK : grpc::Status(grpc::INTERNAL, "cannot start"), "clawlet");
-  agent_ = *std::move(started);
-  const auto channel =
-      grpc::CreateChannel("unix:" + socket().string(), grpc::InsecureChannelCredentials());
-  channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(60));
-  stubs_ = std::make_unique<Stubs>(channel);
-
+    : agent_(bin, dir), stubs_(std::make_unique<Stubs>(agent_.channel())) {
   for (const auto& [name, trust] :
        {std::pair("runc", pb::TRUST_TRUSTED), std::pair("runsc", pb::TRUST_UNTRUSTED)}) {
     grpc::ClientContext context;
@@ -67,7 +48,6 @@ AgentClient::AgentClient(const std::filesystem::path& bin, const std::filesystem
     pb::Tenant tenant;
     request.set_tenant_id(name);
     request.set_trust(trust);
-    context.set_wait_for_ready(true);
     Check(stubs_->tenants->CreateTenant(&context, request, &tenant), "CreateTenant");
   }
   grpc::ClientContext context;
@@ -92,14 +72,7 @@ AgentClient::AgentClient(const std::filesystem::path& bin, const std::filesystem
   Check(tested->Finish(), "TestImage");
 }
 
-AgentClient::~AgentClient() {
-  stubs_.reset();
-  agent_.Signal(SIGTERM).IgnoreError();
-  agent_.Wait().IgnoreError();
-}
-
-std::filesystem::path AgentClient::socket() const { return dir_ / "run/clawlet.sock"; }
-std::filesystem::path AgentClient::state_dir() const { return dir_ / "state"; }
+AgentClient::~AgentClient() = default;
 
 std::string AgentClient::Create(const std::string& kind, const std::string& program,
                                 const std::string& arg) {

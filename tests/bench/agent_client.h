@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/base/subprocess.h"
+#include "tests/bench/agent_process.h"
 
 namespace claw::bench {
 
@@ -16,8 +16,8 @@ class AgentClient {
   ~AgentClient();
 
   pid_t pid() const { return agent_.pid(); }
-  std::filesystem::path socket() const;
-  std::filesystem::path state_dir() const;
+  std::filesystem::path socket() const { return agent_.socket(); }
+  std::filesystem::path state_dir() const { return agent_.state_dir(); }
 
   // Tenant for a runtime: "runc" -> trusted, "runsc" -> untrusted. The calls end the benchmark if
   // they fail.
@@ -29,8 +29,7 @@ class AgentClient {
   struct Stubs;
   std::string Create(const std::string& kind, const std::string& program, const std::string& arg);
 
-  std::filesystem::path dir_;
-  Process agent_;
+  AgentProcess agent_;
   std::unique_ptr<Stubs> stubs_;
 };
 
