@@ -24,6 +24,9 @@ policy::Decision Node::Decide(const Tenant& tenant, const Image& image,
   input.compat = CompatStatusOf(image.digest);
   input.compat_override = OverrideOf(image.digest);
   input.now = deps_.clock.Now();
+  input.runtimes = {.container = RuntimeProblem(IsolationClass::kContainer),
+                    .gvisor = RuntimeProblem(IsolationClass::kGvisor),
+                    .legacy_hardened = RuntimeProblem(IsolationClass::kLegacyHardened)};
   input.node_class = config_.node_class;
   // Asked of hardened nodes alone: all checks are made for it.
   if (config_.node_class == NodeClass::kHardened) {
@@ -32,6 +35,13 @@ policy::Decision Node::Decide(const Tenant& tenant, const Image& image,
   }
   input.has_mounts = !spec.mounts.empty();
   return policy::DecideIsolation(input, config_.rules);
+}
+
+std::string Node::RuntimeProblem(IsolationClass isolation) const {
+  const DriverState* state = DriverOf(isolation);
+  if (state == nullptr) return "this node has no driver for it";
+  if (state->fingerprint.healthy) return "";
+  return StrCat("driver ", state->driver->name(), ": ", state->fingerprint.message);
 }
 
 CompatStatus Node::CompatStatusOf(const std::string& digest) const {

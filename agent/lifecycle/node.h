@@ -241,6 +241,7 @@ class Node {
   // Reads the machine's facts again; of a hardened node an event says if it is one no longer.
   Task<void> RefreshFacts();
   Task<void> WatchHardening();
+  std::string RuntimeProblem(IsolationClass isolation) const;  // empty: it works
   CompatStatus CompatStatusOf(const std::string& digest) const;
   std::optional<CompatOverride> OverrideOf(const std::string& digest) const;
   std::string OtherTenant(const std::string& tenant) const;

@@ -13,23 +13,6 @@ namespace {
 
 constexpr char kDefaultPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-Status CheckRuntime(const DriverState* state, IsolationClass isolation) {
-  if (state == nullptr) {
-    return MakeError(StatusCode::kFailedPrecondition,
-                     StrCat("this node has no driver for class ", ToString(isolation)),
-                     {.reason = "RUNTIME_MISSING",
-                      .constraint = "isolation_class",
-                      .needed = std::string(ToString(isolation))});
-  }
-  if (state->fingerprint.healthy) return absl::OkStatus();
-  return MakeError(
-      StatusCode::kFailedPrecondition,
-      StrCat("class ", ToString(isolation), " cannot run here: ", state->fingerprint.message),
-      {.reason = "RUNTIME_MISSING",
-       .constraint = StrCat("driver/", state->driver->name()),
-       .needed = std::string(ToString(isolation))});
-}
-
 drivers::LaunchSpec MakeLaunch(const SandboxSpec& spec, const Image& image,
                                const Resources& resources) {
   drivers::LaunchSpec launch;
@@ -84,15 +67,11 @@ StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
                      StrCat("there is a sandbox '", spec.display_name, "' already"),
                      {.reason = "NAME_TAKEN", .constraint = "display_name"});
   }
-  // Without a gVisor that works nothing is known of the image either; this says what to mend first.
-  if (tenant.trust != Trust::kTrusted && config_.node_class == NodeClass::kStandard) {
-    RETURN_IF_ERROR(CheckRuntime(DriverOf(IsolationClass::kGvisor), IsolationClass::kGvisor));
-  }
   const policy::Decision decision = Decide(tenant, image, spec);
   RETURN_IF_ERROR(policy::ToStatus(decision));
   const IsolationClass isolation = *decision.isolation;
   const DriverState* state = DriverOf(isolation);
-  RETURN_IF_ERROR(CheckRuntime(state, isolation));
+  if (state == nullptr) return Internal("no driver of class ", ToString(isolation));
   RETURN_IF_ERROR(policy::CheckQuota(
       tenant, QuotaUseOf(tenant.name),
       {.sandboxes = 1, .workload_bytes = spec.workload_bytes, .cpu_millis = spec.cpu_millis}));

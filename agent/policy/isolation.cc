@@ -7,6 +7,8 @@
 namespace claw::policy {
 namespace {
 
+constexpr char kRuntimeMissing[] = "RUNTIME_MISSING";
+
 // A denial in words that a caller can act on.
 struct Refusal {
   std::string denial;
@@ -34,13 +36,19 @@ class Decider {
                      Join(in_.allowed_images, ", "), Provenance()});
     }
     const Decision found = in_.node_class == NodeClass::kStandard ? Standard() : Hardened();
-    return found.isolation ? Honour(found) : found;
+    if (!found.isolation) return found;
+    const Decision honoured = Honour(found);
+    // What cannot run is refused; nothing weaker is looked for.
+    if (honoured.isolation && !Runs(*honoured.isolation)) return Missing(*honoured.isolation);
+    return honoured;
   }
 
  private:
   // Only the one value that says "trusted" is trusted: whatever else a corrupt record may hold is
   // not.
   bool trusted() const { return in_.trust == Trust::kTrusted; }
+
+  bool Runs(IsolationClass isolation) const { return in_.runtimes.Of(isolation).empty(); }
 
   std::string Provenance() const {
     if (in_.signers.empty()) return StrCat(in_.image_digest, ", not signed");
@@ -76,6 +84,8 @@ class Decider {
       return Allow(IsolationClass::kContainer, "trusted-container", "the tenant is trusted");
     }
     if (rules_.require_signer && in_.signers.empty()) return Unsigned();
+    // Without a gVisor that works nothing is known of the image either: this is to be mended first.
+    if (!Runs(IsolationClass::kGvisor)) return Missing(IsolationClass::kGvisor);
     if (const CompatOverride* given = ValidOverride(IsolationClass::kGvisor)) {
       return Overridden(IsolationClass::kGvisor, "untrusted-override", *given);
     }
@@ -144,6 +154,8 @@ class Decider {
     if (rules_.require_signer && in_.signers.empty()) return Unsigned();
     const CompatOverride* given = ValidOverride(IsolationClass::kLegacyHardened);
     if (in_.compat != CompatStatus::kIncompatible && given == nullptr) {
+      // Nor can it be tested then.
+      if (!Runs(IsolationClass::kGvisor)) return Missing(IsolationClass::kGvisor);
       return Refuse({"NODE_HARDENED", "hardened-not-legacy",
                      StrCat("this node takes nothing but code that was proven incompatible with "
                             "gVisor; the image is ",
@@ -197,6 +209,13 @@ class Decider {
                    "a verified signature", Provenance()});
   }
 
+  Decision Missing(IsolationClass isolation) {
+    const std::string& problem = in_.runtimes.Of(isolation);
+    return Refuse({kRuntimeMissing, "runtime-missing",
+                   StrCat("class ", ToString(isolation), " cannot run here: ", problem),
+                   StrCat("a runtime of class ", ToString(isolation)), problem});
+  }
+
   Decision Allow(IsolationClass isolation, std::string rule, std::string reason) {
     Decision decision = decision_;
     decision.isolation = isolation;
@@ -232,13 +251,27 @@ class Decider {
 
 }  // namespace
 
+const std::string& RuntimeProblems::Of(IsolationClass isolation) const {
+  switch (isolation) {
+    case IsolationClass::kContainer:
+      return container;
+    case IsolationClass::kGvisor:
+      return gvisor;
+    case IsolationClass::kLegacyHardened:
+      break;
+  }
+  return legacy_hardened;
+}
+
 Decision DecideIsolation(const IsolationInput& input, const Rules& rules) {
   return Decider(input, rules).Decide();
 }
 
 Status ToStatus(const Decision& decision) {
   if (decision.isolation) return absl::OkStatus();
-  return MakeError(StatusCode::kPermissionDenied, decision.record.reason,
+  const StatusCode code = decision.denial == kRuntimeMissing ? StatusCode::kFailedPrecondition
+                                                             : StatusCode::kPermissionDenied;
+  return MakeError(code, decision.record.reason,
                    {.reason = decision.denial,
                     .constraint = decision.record.rule,
                     .needed = decision.needed,

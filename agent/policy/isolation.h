@@ -19,6 +19,15 @@ struct Rules {
   bool require_signer = false;  // untrusted images need a verified signature
 };
 
+// What keeps the runtime of each class from working on this node; empty: it works.
+struct RuntimeProblems {
+  std::string container = "nobody has looked";
+  std::string gvisor = "nobody has looked";
+  std::string legacy_hardened = "nobody has looked";
+
+  const std::string& Of(IsolationClass isolation) const;
+};
+
 // All that the decision rests on. Defaults are the strictest value.
 struct IsolationInput {
   Trust trust = Trust::kUntrusted;
@@ -30,6 +39,7 @@ struct IsolationInput {
   CompatStatus compat = CompatStatus::kUntested;
   std::optional<CompatOverride> compat_override{};  // of this digest
   Time now{};
+  RuntimeProblems runtimes{};
   NodeClass node_class = NodeClass::kStandard;
   // Of a hardened node: what keeps it from being one; empty: it passes its own checks.
   std::string hardening_problem = "it has not been checked";
@@ -51,7 +61,8 @@ struct Decision {
 // Which isolation a workload gets, if any. Pure. agent/policy/README.md lists the rules.
 Decision DecideIsolation(const IsolationInput& input, const Rules& rules);
 
-// PERMISSION_DENIED with the decision's reason and detail; OK if a class was given.
+// OK if a class was given; else an error with the decision's reason and detail: PERMISSION_DENIED,
+// or FAILED_PRECONDITION where not the policy but a runtime is what is missing (RUNTIME_MISSING).
 Status ToStatus(const Decision& decision);
 
 // Whether something that was given `running` may go on after the decision was made anew: the class

@@ -42,6 +42,10 @@ IsolationInput AnyInput() {
   input.compat = static_cast<CompatStatus>(*rc::gen::inRange(-1, 8));
   if (*rc::gen::arbitrary<bool>()) input.compat_override = AnyOverride();
   input.now = FromMicros(*rc::gen::inRange<int64_t>(-5, 6));
+  for (std::string* problem :
+       {&input.runtimes.container, &input.runtimes.gvisor, &input.runtimes.legacy_hardened}) {
+    *problem = *rc::gen::weightedElement<std::string>({{4, ""}, {1, "it is gone"}});
+  }
   input.node_class = *rc::gen::element(NodeClass::kStandard, NodeClass::kHardened);
   input.hardening_problem = *rc::gen::element<std::string>("", "no seccomp");
   input.other_tenant = *rc::gen::element<std::string>("", "acme");
@@ -91,6 +95,7 @@ void CheckInvariants(const IsolationInput& input, const Rules& rules) {
   }
   const IsolationClass isolation = *decision.isolation;
   RC_ASSERT(decision.record.isolation == isolation);
+  RC_ASSERT(input.runtimes.Of(isolation).empty());
   if (input.wanted) RC_ASSERT(*input.wanted == isolation);
   switch (isolation) {
     case IsolationClass::kContainer:
@@ -124,6 +129,10 @@ TEST_CASE("untrusted code never gets a container of a standard node (I1)") {
 TEST_CASE("stricter rules never lead to a weaker class (I1)") {
   CHECK(rc::check("rules", [] {
     const IsolationInput input = AnyInput();
+    // What the rules alone give: a stricter rule may choose a runtime that works where the other
+    // one did not.
+    IsolationInput whole = input;
+    whole.runtimes = {.container = "", .gvisor = "", .legacy_hardened = ""};
     const Rules rules = AnyRules();
     Rules stricter = rules;
     if (*rc::gen::arbitrary<bool>()) stricter.trusted_in_gvisor = true;
@@ -131,7 +140,19 @@ TEST_CASE("stricter rules never lead to a weaker class (I1)") {
     if (*rc::gen::arbitrary<bool>()) stricter.allow_overrides = false;
     if (*rc::gen::arbitrary<bool>()) stricter.require_signer = true;
     RC_ASSERT(Strength(DecideIsolation(input, stricter)) >=
-              Strength(DecideIsolation(input, rules)));
+              Strength(DecideIsolation(whole, rules)));
+  }));
+}
+
+TEST_CASE("a runtime that fails leads to a refusal and never to another class (I1)") {
+  CHECK(rc::check("runtimes", [] {
+    IsolationInput input = AnyInput();
+    const Rules rules = AnyRules();
+    const Decision broken = DecideIsolation(input, rules);
+    input.runtimes = {.container = "", .gvisor = "", .legacy_hardened = ""};
+    const Decision whole = DecideIsolation(input, rules);
+    if (broken.isolation) RC_ASSERT(broken.isolation == whole.isolation);
+    if (!whole.isolation) RC_ASSERT(!broken.isolation);
   }));
 }
 
@@ -155,7 +176,7 @@ TEST_CASE("every combination of the finite part is one of the rules of the house
   for (const Trust trust : {Trust::kUntrusted, Trust::kTrusted, static_cast<Trust>(77)}) {
     for (int compat = 0; compat <= static_cast<int>(CompatStatus::kIncompatible); ++compat) {
       for (const NodeClass node_class : {NodeClass::kStandard, NodeClass::kHardened}) {
-        for (int bits = 0; bits < 128; ++bits) {
+        for (int bits = 0; bits < 1024; ++bits) {
           IsolationInput input;
           input.trust = trust;
           input.image_digest = kDigest;
@@ -164,6 +185,11 @@ TEST_CASE("every combination of the finite part is one of the rules of the house
           input.hardening_problem = (bits & 1) != 0 ? "no seccomp" : "";
           input.other_tenant = (bits & 2) != 0 ? "acme" : "";
           input.has_mounts = (bits & 4) != 0;
+          const auto problem = [bits](int bit) {
+            return std::string((bits & bit) != 0 ? "it is gone" : "");
+          };
+          input.runtimes = {
+              .container = problem(128), .gvisor = problem(256), .legacy_hardened = problem(512)};
           const Rules rules{.trusted_in_gvisor = (bits & 8) != 0,
                             .accept_degraded = (bits & 16) != 0,
                             .allow_overrides = (bits & 32) != 0,
@@ -176,11 +202,12 @@ TEST_CASE("every combination of the finite part is one of the rules of the house
           REQUIRE((!container || trust == Trust::kTrusted));
           REQUIRE((*decision.isolation == IsolationClass::kLegacyHardened) ==
                   (node_class == NodeClass::kHardened));
+          REQUIRE(input.runtimes.Of(*decision.isolation).empty());
         }
       }
     }
   }
-  CHECK(combinations == 3 * 6 * 2 * 128);
+  CHECK(combinations == 3 * 6 * 2 * 1024);
   CHECK(allowed > 0);
 }
 

@@ -14,6 +14,7 @@ IsolationInput Untrusted(CompatStatus compat) {
   input.image_digest = kDigest;
   input.compat = compat;
   input.now = FromMicros(1'000'000);
+  input.runtimes = {.container = "", .gvisor = "", .legacy_hardened = ""};
   input.has_mounts = false;
   return input;
 }
@@ -42,7 +43,9 @@ CompatOverride OverrideFor(IsolationClass isolation) {
 std::string DenialOf(const IsolationInput& input, const Rules& rules = {}) {
   const Decision decision = DecideIsolation(input, rules);
   CHECK_FALSE(decision.isolation.has_value());
-  CHECK(ToStatus(decision).code() == StatusCode::kPermissionDenied);
+  CHECK(ToStatus(decision).code() == (decision.denial == "RUNTIME_MISSING"
+                                          ? StatusCode::kFailedPrecondition
+                                          : StatusCode::kPermissionDenied));
   return decision.denial;
 }
 
@@ -148,6 +151,42 @@ TEST_CASE("the rules of a node make it stricter") {
   IsolationInput input = Untrusted(CompatStatus::kCompatible);
   input.signers = {"house"};
   CHECK(ClassOf(input, {.require_signer = true}) == IsolationClass::kGvisor);
+}
+
+TEST_CASE("a class whose runtime does not work is refused, and nothing else takes its place") {
+  const std::string problem = "no runsc in /usr/bin";
+  IsolationInput input = Untrusted(CompatStatus::kCompatible);
+  input.runtimes.gvisor = problem;
+  CHECK(DenialOf(input) == "RUNTIME_MISSING");
+  CHECK(DecideIsolation(input, {}).record.rule == "runtime-missing");
+  CHECK(DecideIsolation(input, {}).available == problem);
+  // It is what has to be mended before the image can be tested, whatever is known of it.
+  input.compat = CompatStatus::kUntested;
+  CHECK(DenialOf(input) == "RUNTIME_MISSING");
+  input.compat_override = OverrideFor(IsolationClass::kGvisor);
+  CHECK(DenialOf(input) == "RUNTIME_MISSING");
+  IsolationInput trusted = Trusted();
+  trusted.runtimes.gvisor = problem;
+  CHECK(ClassOf(trusted) == IsolationClass::kContainer);
+  trusted.wanted = IsolationClass::kGvisor;
+  CHECK(DenialOf(trusted) == "RUNTIME_MISSING");
+  trusted = Trusted();
+  trusted.runtimes.container = "no runc";
+  CHECK(DenialOf(trusted) == "RUNTIME_MISSING");
+
+  IsolationInput legacy = OnHardened(Untrusted(CompatStatus::kIncompatible));
+  legacy.runtimes.legacy_hardened = "no runc";
+  CHECK(DenialOf(legacy) == "RUNTIME_MISSING");
+  legacy.runtimes.legacy_hardened.clear();
+  legacy.runtimes.gvisor = problem;
+  CHECK(ClassOf(legacy) == IsolationClass::kLegacyHardened);
+  legacy.compat = CompatStatus::kUntested;
+  CHECK(DenialOf(legacy) == "RUNTIME_MISSING");
+  CHECK(DenialOf([] {
+          IsolationInput unknown = Trusted();
+          unknown.runtimes = {};
+          return unknown;
+        }()) == "RUNTIME_MISSING");
 }
 
 TEST_CASE("nothing decided yet means the stronger class, and nothing allowed") {

@@ -149,6 +149,22 @@ TEST_CASE_METHOD(CompatFixture, "policy: only so many tests at a time") {
   CHECK(Test(TestRequest(false)).ok());
 }
 
+TEST_CASE_METHOD(CompatFixture, "policy: a runtime that is gone is what a start is refused for") {
+  world().SetProgram(Copes);
+  REQUIRE(Test(TestRequest(false)).ok());
+  world().SetProgram(RunsOn);
+  REQUIRE(TryCreate(Request()).ok());
+  // The agent's drivers look once, when it comes up.
+  world().Fail(Step::kProbe, Internal("no such program"), 3);
+  Restart();
+  const grpc::Status refused = TryCreate(Request());
+  CHECK(refused.error_code() == grpc::FAILED_PRECONDITION);
+  CHECK(ReasonOf(refused) == "RUNTIME_MISSING");
+  CHECK(DetailOf(refused).available() == "driver gvisor: no such program");
+  CHECK(ReasonOf(Test(TestRequest(false))) == "RUNTIME_MISSING");
+  CHECK(world().running().size() == 1);
+}
+
 class QuotaFixture : public ServiceFixture {
  public:
   QuotaFixture() { Prepare(); }
