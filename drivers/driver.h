@@ -87,6 +87,11 @@ struct Inspection {
 
 struct Stats {
   int64_t memory_usage_bytes = 0;
+  // What of it is the tenant's, what is the tax of the runtime, and what the kernel could take back
+  // at once. Together they are memory_usage_bytes.
+  int64_t application_bytes = 0;
+  int64_t overhead_bytes = 0;
+  int64_t page_cache_bytes = 0;
   int64_t memory_peak_bytes = 0;
   int64_t memory_limit_bytes = 0;
   int64_t cpu_usage_micros = 0;

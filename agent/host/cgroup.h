@@ -25,6 +25,11 @@ struct CgroupLimits {
 struct CgroupUsage {
   int64_t memory_bytes = 0;
   int64_t memory_peak_bytes = 0;  // 0: not known (v2 before Linux 5.19)
+  // Parts of memory_bytes; the rest is anonymous memory. The kernel brings the last two up to date
+  // every two seconds only, unless much has changed.
+  int64_t kernel_bytes = 0;      // its own, for these processes
+  int64_t shmem_bytes = 0;       // tmpfs, shared anonymous memory, memfds
+  int64_t page_cache_bytes = 0;  // of files on disk: the kernel can take it back
   int64_t cpu_micros = 0;
   int64_t pids = 0;
   // How often an allocation hit the memory limit. That alone kills nothing: the kernel reclaims.

@@ -286,6 +286,9 @@ pb::SandboxStats ToProto(const lifecycle::Node::SandboxStats& stats) {
   pb::SandboxStats proto;
   proto.set_name(SandboxName(stats.id));
   proto.set_memory_usage_bytes(stats.stats.memory_usage_bytes);
+  proto.set_application_bytes(stats.stats.application_bytes);
+  proto.set_overhead_bytes(stats.stats.overhead_bytes);
+  proto.set_page_cache_bytes(stats.stats.page_cache_bytes);
   proto.set_memory_peak_bytes(stats.stats.memory_peak_bytes);
   proto.set_memory_limit_bytes(stats.stats.memory_limit_bytes);
   proto.set_cpu_usage_micros(stats.stats.cpu_usage_micros);

@@ -189,6 +189,8 @@ StatusOr<Stats> FakeBox::GetStats() const {
   if (destroyed_) return NotFound("sandbox ", spec_.id, " has no cgroup");
   Stats stats = stats_;
   if (ended_) stats.memory_usage_bytes = stats.pids = 0;
+  stats.application_bytes = stats.memory_usage_bytes / 2;
+  stats.overhead_bytes = stats.memory_usage_bytes - stats.application_bytes;
   return stats;
 }
 

@@ -188,6 +188,13 @@ StatusOr<SyscallReport> GvisorDriver::ReadSyscalls(const std::string& id) {
   return MakeReport(log, table);
 }
 
+int64_t GvisorDriver::OverheadBytes(const host::CgroupUsage& usage) const {
+  // All of the application's memory, and the files that it keeps in memory, is in one memfd; what
+  // is anonymous is the Sentry's and the gofer's. Measured with programs that touch 64 MiB to 1
+  // GiB.
+  return usage.memory_bytes - usage.shmem_bytes - usage.page_cache_bytes;
+}
+
 int64_t GvisorDriver::ExtraPids() const { return kOwnPids; }
 
 StatusOr<std::string> GvisorDriver::ProveCreated(const Instance& instance) {

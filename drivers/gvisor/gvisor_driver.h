@@ -37,6 +37,7 @@ class GvisorDriver final : public OciDriver {
   BundleOptions PlanBundle(const LaunchSpec& spec, Instance& instance) const override;
   std::vector<std::string> GlobalFlags() const override;
   std::vector<std::string> TraceFlags(const std::filesystem::path& folder) const override;
+  int64_t OverheadBytes(const host::CgroupUsage& usage) const override;
   int64_t ExtraPids() const override;
   std::filesystem::path StarterLayer() const override { return options_.run_dir / "starter"; }
   Status ProbeRuntime(Fingerprint& fingerprint) override;

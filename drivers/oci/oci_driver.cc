@@ -326,7 +326,13 @@ StatusOr<Inspection> OciDriver::Inspect(const DriverHandle& handle) {
 StatusOr<Stats> OciDriver::GetStats(const DriverHandle& handle) {
   ASSIGN_OR_RETURN(const Instance instance, ParseHandle(name(), handle));
   ASSIGN_OR_RETURN(const host::CgroupUsage usage, cgroups_.ReadUsage(CgroupOf(instance.id)));
+  // The kernel's counters are read one after the other while the sandbox runs.
+  const int64_t cache = std::clamp<int64_t>(usage.page_cache_bytes, 0, usage.memory_bytes);
+  const int64_t overhead = std::clamp<int64_t>(OverheadBytes(usage), 0, usage.memory_bytes - cache);
   return Stats{.memory_usage_bytes = usage.memory_bytes,
+               .application_bytes = usage.memory_bytes - cache - overhead,
+               .overhead_bytes = overhead,
+               .page_cache_bytes = cache,
                .memory_peak_bytes = usage.memory_peak_bytes,
                .memory_limit_bytes = instance.cgroup_max_bytes,
                .cpu_usage_micros = usage.cpu_micros,

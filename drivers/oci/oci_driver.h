@@ -74,6 +74,8 @@ class OciDriver : public Driver {
   // Checks of the runtime that need no sandbox: fills in version and platform. An error: not
   // healthy.
   virtual Status ProbeRuntime(Fingerprint& fingerprint) = 0;
+  // How much of a sandbox's memory is neither its application's nor page cache.
+  virtual int64_t OverheadBytes(const host::CgroupUsage& usage) const { return usage.kernel_bytes; }
   // After the creation, before the first instruction of the tenant's.
   virtual StatusOr<std::string> ProveCreated(const Instance& instance) = 0;
   // Lets the program run that waits in a sandbox which has been created.

@@ -62,6 +62,9 @@ Table TopTable(const Sample& before, const Sample& now) {
                {"CLASS"},
                {"CPU%"},
                {"MEMORY"},
+               {"APP"},
+               {"OVERHEAD"},
+               {.title = "CACHE", .wide = true},
                {"LIMIT"},
                {"MEM%"},
                {.title = "PEAK", .wide = true},
@@ -74,9 +77,10 @@ Table TopTable(const Sample& before, const Sample& now) {
     table.Add({ShortId(BareName(name)), sandbox.spec().display_name(),
                std::string(BareName(sandbox.spec().tenant())), ClassLabel(sandbox),
                CpuPercent(stats, before), FormatBytes(stats.memory_usage_bytes()),
-               FormatBytes(stats.memory_limit_bytes()), MemoryPercent(stats),
-               FormatBytes(stats.memory_peak_bytes()), absl::StrFormat("%.2fs", cpu_seconds),
-               StrCat(stats.pids())});
+               FormatBytes(stats.application_bytes()), FormatBytes(stats.overhead_bytes()),
+               FormatBytes(stats.page_cache_bytes()), FormatBytes(stats.memory_limit_bytes()),
+               MemoryPercent(stats), FormatBytes(stats.memory_peak_bytes()),
+               absl::StrFormat("%.2fs", cpu_seconds), StrCat(stats.pids())});
   }
   return table;
 }

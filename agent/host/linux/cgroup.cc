@@ -187,6 +187,12 @@ class CgroupsV1 final : public CgroupsBase {
     ASSIGN_OR_RETURN(usage.memory_bytes, ReadNumber(memory / "memory.usage_in_bytes"));
     ASSIGN_OR_RETURN(usage.memory_peak_bytes, ReadNumber(memory / "memory.max_usage_in_bytes"));
     ASSIGN_OR_RETURN(usage.limit_hits, ReadNumber(memory / "memory.failcnt"));
+    // "total" is with the cgroups below, and "cache" with shmem.
+    ASSIGN_OR_RETURN(const std::string stat, ReadFile(memory / "memory.stat", 65536));
+    // A kernel that was told not to count it has no such file, and it is in no other figure either.
+    usage.kernel_bytes = ReadNumber(memory / "memory.kmem.usage_in_bytes").value_or(0);
+    usage.shmem_bytes = Value(stat, "total_shmem");
+    usage.page_cache_bytes = Value(stat, "total_cache") - usage.shmem_bytes;
     ASSIGN_OR_RETURN(const int64_t nanos, ReadNumber(Root("cpuacct") / path / "cpuacct.usage"));
     usage.cpu_micros = nanos / 1000;
     ASSIGN_OR_RETURN(usage.pids, ReadNumber(Root("pids") / path / "pids.current"));
@@ -268,7 +274,16 @@ class CgroupsV2 final : public CgroupsBase {
     if (fs::exists(folder / "memory.peak")) {
       ASSIGN_OR_RETURN(usage.memory_peak_bytes, ReadNumber(folder / "memory.peak"));
     }
-    // Each of them counts what happened in the cgroups below, too.
+    // Each of these counts the cgroups below, too; "file" counts shmem.
+    ASSIGN_OR_RETURN(const std::string stat, ReadFile(folder / "memory.stat", 65536));
+    usage.kernel_bytes = Value(stat, "kernel");
+    if (usage.kernel_bytes == 0) {  // before Linux 5.18
+      for (const char* part : {"slab", "kernel_stack", "pagetables", "percpu", "sock"}) {
+        usage.kernel_bytes += Value(stat, part);
+      }
+    }
+    usage.shmem_bytes = Value(stat, "shmem");
+    usage.page_cache_bytes = Value(stat, "file") - usage.shmem_bytes;
     ASSIGN_OR_RETURN(const std::string events, ReadFile(folder / "memory.events", 4096));
     usage.limit_hits = Value(events, "max");
     usage.oom_kills = Value(events, "oom_kill");

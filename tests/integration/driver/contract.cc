@@ -58,21 +58,6 @@ std::string Drain(int fd, const std::string& until) {
   return text;
 }
 
-std::string ReadUntil(Driver& driver, const DriverHandle& handle, const std::string& wanted) {
-  auto log = driver.OpenLog(handle);
-  REQUIRE(log.ok());
-  std::string text;
-  while (text.find(wanted) == std::string::npos) {
-    const auto records = (*log)->Read();
-    REQUIRE(records.ok());
-    for (const auto& record : *records) text += record.data;
-    if (!records->empty()) continue;
-    pollfd entry{(*log)->change_fd(), POLLIN, 0};
-    if (::poll(&entry, 1, 20'000) <= 0) break;
-  }
-  return text;
-}
-
 void CheckExec(DriverFixture& fixture) {
   const Started box = StartShell(fixture, fixture.Shell("echo ready; exec sleep 100"));
   ReadUntil(fixture.driver(), box.handle, "ready");
@@ -106,6 +91,21 @@ void CheckExec(DriverFixture& fixture) {
 }
 
 }  // namespace
+
+std::string ReadUntil(Driver& driver, const DriverHandle& handle, const std::string& wanted) {
+  auto log = driver.OpenLog(handle);
+  REQUIRE(log.ok());
+  std::string text;
+  while (text.find(wanted) == std::string::npos) {
+    const auto records = (*log)->Read();
+    REQUIRE(records.ok());
+    for (const auto& record : *records) text += record.data;
+    if (!records->empty()) continue;
+    pollfd entry{(*log)->change_fd(), POLLIN, 0};
+    if (::poll(&entry, 1, 20'000) <= 0) break;
+  }
+  return text;
+}
 
 ExitObservation AwaitExit(Driver& driver, const DriverHandle& handle) {
   auto promise = std::make_shared<std::promise<ExitObservation>>();
@@ -248,6 +248,11 @@ void CheckDriverContract(const std::function<std::unique_ptr<DriverFixture>()>& 
     const auto stats = driver.GetStats(box.handle);
     REQUIRE(stats.ok());
     CHECK(stats->memory_usage_bytes > 0);
+    CHECK(stats->overhead_bytes > 0);
+    CHECK(stats->application_bytes >= 0);
+    CHECK(stats->page_cache_bytes >= 0);
+    CHECK(stats->application_bytes + stats->overhead_bytes + stats->page_cache_bytes ==
+          stats->memory_usage_bytes);
     CHECK(stats->memory_limit_bytes == fixture->Shell("").resources.memory.cgroup_max_bytes);
     CHECK(stats->pids > 0);
     Remove(*fixture, box.id);

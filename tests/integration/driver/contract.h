@@ -26,6 +26,9 @@ class DriverFixture {
 // The one suite for every driver: each check is a Catch2 section.
 void CheckDriverContract(const std::function<std::unique_ptr<DriverFixture>()>& make);
 
+// Waits until the output has this in it; fails the test after 30 s.
+std::string ReadUntil(drivers::Driver& driver, const DriverHandle& handle,
+                      const std::string& wanted);
 // Waits until it has ended; fails the test after 30 s.
 drivers::ExitObservation AwaitExit(drivers::Driver& driver, const DriverHandle& handle);
 // All output once the sandbox has ended.

@@ -256,14 +256,17 @@ TEST_CASE("top shows CPU use between two looks", "[clawctl]") {
   pb::SandboxStats stats;
   stats.set_name("sandboxes/aa11000000000001");
   stats.set_memory_usage_bytes(int64_t{48} << 20);
+  stats.set_application_bytes(int64_t{33} << 20);
+  stats.set_overhead_bytes(int64_t{14} << 20);
+  stats.set_page_cache_bytes(int64_t{1} << 20);
   stats.set_memory_limit_bytes(int64_t{192} << 20);
   stats.set_pids(9);
   node.state().stats.push_back(stats);
   const auto table = node.Ctl({"node", "top", "--once", "--interval", "1ms"});
   CHECK(table.code == 0);
   CHECK(table.out ==
-        "ID            NAME  TENANT  CLASS   CPU%  MEMORY  LIMIT    MEM%  TASKS\n"
-        "aa1100000000  web   acme    gvisor  50.0  48 MiB  192 MiB  25    9\n");
+        "ID            NAME  TENANT  CLASS   CPU%  MEMORY  APP     OVERHEAD  LIMIT    MEM%  TASKS\n"
+        "aa1100000000  web   acme    gvisor  50.0  48 MiB  33 MiB  14 MiB    192 MiB  25    9\n");
   const auto data = node.Ctl({"node", "top", "--once", "--interval", "1ms", "-o", "json"});
   CHECK(json::parse(data.out)["items"][0]["pids"] == "9");
 }

@@ -194,6 +194,7 @@ struct RecordedTree {
     Write("box/memory.max", "134217728\n");
     Write("box/memory.current", "1056768\n");
     Write("box/memory.peak", "134217728\n");
+    Write("box/memory.stat", "anon 409600\nfile 303104\nkernel 94208\nshmem 204800\n");
     Write("box/memory.events", "low 0\nhigh 0\nmax 37\noom 1\noom_kill 2\noom_group_kill 0\n");
     Write("box/pids.max", "64\n");
     Write("box/pids.current", "3\n");
@@ -232,6 +233,9 @@ TEST_CASE("v2: what the kernel's files say") {
     REQUIRE(usage.ok());
     CHECK(usage->memory_bytes == 1056768);
     CHECK(usage->memory_peak_bytes == 128 * kMiB);
+    CHECK(usage->kernel_bytes == 94208);
+    CHECK(usage->shmem_bytes == 204800);
+    CHECK(usage->page_cache_bytes == 98304);
     CHECK(usage->cpu_micros == 250014);
     CHECK(usage->pids == 3);
     CHECK(usage->limit_hits == 37);
