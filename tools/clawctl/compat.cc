@@ -126,7 +126,7 @@ void AddTestCommand(CLI::App& group, Context& context) {
       "clawctl node compat test python:3 --probe \"python3 -c 'import ssl'\" --baseline\n"
       "  clawctl node compat test app:2 --expect-contains ready -- /app/server --self-test\n"
       "Without a probe it runs those of the image's label io.clawlet.probe, else its own program.\n"
-      "Exit codes: 0 compatible, or degraded and accepted   3 degraded   4 incompatible;\n"
+      "Exit codes: 0 compatible, or degraded and accepted   10 degraded   11 incompatible;\n"
       "  if the test itself could not be made, as elsewhere, with the reason on standard error");
   test->add_option("IMAGE", options->image, "Image: name, digest, or start of a digest")
       ->required();

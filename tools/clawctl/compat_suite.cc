@@ -226,8 +226,8 @@ void AddSuiteCommand(CLI::App& parent, Context& context) {
       "  name = \"ssl\"\n"
       "  command = \"python3 -c 'import ssl'\"   # or a list of words\n"
       "  exit_code = 0                  # optional, as are output, output_contains, timeout, env\n"
-      "Exit codes: 0 every image may run   1 one could not be tested   3 one is degraded\n"
-      "  4 one is incompatible, or the agent was not reached");
+      "Exit codes: 0 every image may run   1 one could not be tested   10 one is degraded\n"
+      "  11 one is incompatible; others as elsewhere");
   suite->add_option("FILE", options->file, "The suite, a TOML file")->required();
   suite->add_flag("--baseline", options->baseline, "Run the probes under runc as well");
   suite->add_option("--junit", options->junit, "Write the results there as JUnit XML")

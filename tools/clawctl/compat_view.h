@@ -10,7 +10,7 @@
 namespace claw::ctl {
 
 // What the shell gets for a verdict: 0 for an image that may run, so that a script can gate on it.
-enum CompatExitCode : int { kExitDegraded = 3, kExitIncompatible = 4 };
+enum CompatExitCode : int { kExitDegraded = 10, kExitIncompatible = 11 };
 int ExitCodeOfVerdict(const pb::Verdict& verdict);
 
 // "compatible", "degraded", "accepted" (degraded, and accepted) or "incompatible".

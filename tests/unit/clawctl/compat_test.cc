@@ -75,10 +75,10 @@ TEST_CASE("compat test answers with the verdict's exit code", "[clawctl]") {
   REQUIRE(words.size() == 3);
   CHECK(words[2] == "a  b");
   const auto degraded = node.Ctl({"node", "compat", "test", "app:1"});
-  CHECK(degraded.code == 3);
+  CHECK(degraded.code == 10);
   CHECK_THAT(degraded.out, Contains("compat accept app:1"));
   const auto bad = node.Ctl({"node", "compat", "test", "app:1", "-q"});
-  CHECK(bad.code == 4);
+  CHECK(bad.code == 11);
   CHECK(bad.err.empty());
   CHECK_THAT(bad.out, Contains("exit 9") && Contains("a < b\\x1b[2J"));
   CHECK_THAT(bad.out, Contains("userfaultfd  lacking  ENOSYS  yes       boot"));
@@ -161,7 +161,7 @@ TEST_CASE("a suite is one table, one exit code and one report", "[clawctl]") {
   node.state().images.push_back(MakeImage("bbbb", {"app:2"}));
   const std::string report = node.directory() + "/junit.xml";
   const auto result = node.Ctl({"node", "compat", "suite", file, "--junit", report, "-q"});
-  CHECK(result.code == 4);
+  CHECK(result.code == 11);
   CHECK_THAT(result.out, Contains("app:1  compatible    1/1     300 ms  100 ms  3.0x"));
   CHECK_THAT(result.out, Contains("app:2  incompatible  0/1") && Contains("userfaultfd (ENOSYS)"));
   std::stringstream xml;
