@@ -10,6 +10,7 @@
 #include "agent/base/bytes.h"
 #include "agent/base/status.h"
 #include "agent/budget/ledger.h"
+#include "agent/model/isolation.h"
 
 namespace claw {
 
@@ -27,9 +28,9 @@ struct Config {
   std::optional<int64_t> memory_bytes{};  // absent: all that the machine has
   std::filesystem::path state_dir = "/var/lib/clawlet";
   std::filesystem::path run_dir = "/run/clawlet";
-  std::string node_class = "standard";  // or "hardened"
+  NodeClass node_class = NodeClass::kStandard;
   // [policy]; every value but the default is stricter than the default
-  std::string trusted_class = "container";  // or "gvisor"
+  IsolationClass trusted_class = IsolationClass::kContainer;  // or kGvisor
   bool accept_degraded = true;
   bool allow_overrides = true;
   bool require_signer = false;

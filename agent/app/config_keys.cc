@@ -58,6 +58,26 @@ ConfigKey Choice(std::string_view name, std::string_view help, std::string_view 
           }};
 }
 
+// Some of an enum's values, by their names.
+template <typename Enum, typename Field>
+ConfigKey Named(std::string_view name, std::string_view help, std::string_view form,
+                StatusOr<Enum> (*parse)(std::string_view), std::vector<Enum> choices, Field field) {
+  return {.name = name,
+          .help = help,
+          .form = form,
+          .set = [field, form, parse, choices](Config& config, const Value& value) -> Status {
+            const auto* text = std::get_if<std::string>(&value);
+            if (text == nullptr) return WrongType(form);
+            const StatusOr<Enum> found = parse(*text);
+            if (!found.ok() || std::find(choices.begin(), choices.end(), *found) == choices.end()) {
+              return WrongType(form);
+            }
+            field(config) = *found;
+            return absl::OkStatus();
+          },
+          .show = [field](const Config& config) { return Quote(ToString(field(config))); }};
+}
+
 template <typename Field>
 ConfigKey Path(std::string_view name, std::string_view help, Field field) {
   return {
@@ -156,9 +176,10 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(
       Path("node.state_dir", "What has to survive a reboot; mode 0700", FIELD(state_dir)));
   keys.push_back(Path("node.run_dir", "What need not; mode 0711", FIELD(run_dir)));
-  keys.push_back(
-      Choice("node.class", "hardened: takes legacy code that gVisor cannot run, and nothing else",
-             "\"standard\" or \"hardened\"", {"standard", "hardened"}, FIELD(node_class)));
+  keys.push_back(Named("node.class",
+                       "hardened: takes legacy code that gVisor cannot run, and nothing else",
+                       "\"standard\" or \"hardened\"", ParseNodeClass,
+                       {NodeClass::kStandard, NodeClass::kHardened}, FIELD(node_class)));
   keys.push_back(Bytes("reserves.system",
                        "Kept for the system: 5% of the memory, 256 MiB to 1 GiB, unless set", 0,
                        FIELD(system_reserve_bytes)));
@@ -171,9 +192,10 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
 }
 
 void AddPolicyKeys(std::vector<ConfigKey>& keys) {
-  keys.push_back(Choice("policy.trusted_class", "Where trusted code runs",
-                        "\"container\" or \"gvisor\"", {"container", "gvisor"},
-                        FIELD(trusted_class)));
+  keys.push_back(Named("policy.trusted_class", "Where trusted code runs",
+                       "\"container\" or \"gvisor\"", ParseIsolationClass,
+                       {IsolationClass::kContainer, IsolationClass::kGvisor},
+                       FIELD(trusted_class)));
   keys.push_back(Switch("policy.accept_degraded",
                         "Images whose degraded verdict was accepted may run",
                         FIELD(accept_degraded)));

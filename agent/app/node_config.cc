@@ -12,8 +12,8 @@ StatusOr<lifecycle::NodeConfig> MakeNodeConfig(const Config& config, const host:
   }
   ASSIGN_OR_RETURN(node.reserves, ResolveReserves(config, node.capacity_bytes));
   node.max_events = config.events_keep;
-  if (config.node_class == "hardened") node.node_class = NodeClass::kHardened;
-  node.rules = {.trusted_in_gvisor = config.trusted_class == "gvisor",
+  node.node_class = config.node_class;
+  node.rules = {.trusted_in_gvisor = config.trusted_class == IsolationClass::kGvisor,
                 .accept_degraded = config.accept_degraded,
                 .allow_overrides = config.allow_overrides,
                 .require_signer = config.require_signer};

@@ -83,8 +83,8 @@ key = "/etc/claw/house.gpg"
   CHECK(config.node_id == "box-7");
   CHECK(config.memory_bytes == 8 * kGiB);
   CHECK(config.run_dir == "/run/claw");
-  CHECK(config.node_class == "hardened");
-  CHECK(config.trusted_class == "gvisor");
+  CHECK(config.node_class == NodeClass::kHardened);
+  CHECK(config.trusted_class == IsolationClass::kGvisor);
   CHECK_FALSE(config.accept_degraded);
   CHECK_FALSE(config.allow_overrides);
   CHECK(config.require_signer);
@@ -130,6 +130,8 @@ TEST_CASE("config: mistakes are named with their line") {
       {"[node]\nstate_dir = \"var\"", "node.state_dir has to be an absolute path"},
       {"[node]\nclass = \"soft\"", "node.class has to be \"standard\" or \"hardened\""},
       {"[policy]\ntrusted_class = \"none\"", "has to be \"container\" or \"gvisor\""},
+      {"[policy]\ntrusted_class = \"legacy-hardened\"", "has to be \"container\" or \"gvisor\""},
+      {"[node]\nclass = 1", "has to be \"standard\" or \"hardened\""},
       {"[policy]\nrequire_signer = 1", "policy.require_signer has to be true or false"},
       {"[policy]\nmax_override_hours = 721", "is 721; it has to lie between 1 and 720"},
       {"[policy]\nmax_override_hours = 0", "is 0; it has to lie between 1 and 720"},
@@ -174,7 +176,8 @@ TEST_CASE("config: all mistakes are named, in their order") {
 
 TEST_CASE("config: what is printed is read back as the same") {
   const Config before = Parse(
-      "[node]\nid = \"a\\\"b\"\nmemory = \"3Gi\"\n[events]\nkeep = 1234\n"
+      "[node]\nid = \"a\\\"b\"\nmemory = \"3Gi\"\nclass = \"hardened\"\n"
+      "[policy]\ntrusted_class = \"gvisor\"\n[events]\nkeep = 1234\n"
       "[signers.a]\nkey = \"/a\\\"b\"\n[signers.b]\nkey = \"/b\"\n"
       "signatures = \"file:///s\"");
   const std::string text = FormatConfig(before);
@@ -185,6 +188,8 @@ TEST_CASE("config: what is printed is read back as the same") {
   REQUIRE(after.signers.size() == 2);
   CHECK(after.signers.at("a").key == "/a\"b");
   CHECK(after.signers.at("b").signatures == "file:///s");
+  CHECK(after.node_class == NodeClass::kHardened);
+  CHECK(after.trusted_class == IsolationClass::kGvisor);
   CHECK(FormatConfig(after) == text);
 }
 
