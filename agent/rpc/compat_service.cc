@@ -85,15 +85,10 @@ Task<StatusOr<pb::Verdict>> GetVerdict(const Context& context,
 Task<StatusOr<pb::ListVerdictsResponse>> ListVerdicts(const Context& context,
                                                       const pb::ListVerdictsRequest& request) {
   const std::vector<CompatVerdict> verdicts = context.node.ListVerdicts();
-  CO_ASSIGN_OR_RETURN(
-      const Page<CompatVerdict> page,
-      CutPage("verdicts", verdicts, VerdictKey, request.page_size(), request.page_token()));
-  pb::ListVerdictsResponse response;
-  for (const CompatVerdict* verdict : page.entries) {
-    *response.add_verdicts() = Show(context, *verdict);
-  }
-  response.set_next_page_token(page.next_token);
-  co_return response;
+  const auto add = [&context](const CompatVerdict& verdict, pb::ListVerdictsResponse& response) {
+    *response.add_verdicts() = Show(context, verdict);
+  };
+  co_return RespondPage<pb::ListVerdictsResponse>("verdicts", verdicts, VerdictKey, request, add);
 }
 
 Task<StatusOr<pb::Verdict>> AcceptVerdict(const Context& context,
@@ -133,15 +128,11 @@ Task<StatusOr<pb::Override>> CreateOverride(const Context& context,
 Task<StatusOr<pb::ListOverridesResponse>> ListOverrides(const Context& context,
                                                         const pb::ListOverridesRequest& request) {
   const std::vector<CompatOverride> overrides = co_await context.node.ListOverrides();
-  CO_ASSIGN_OR_RETURN(
-      const Page<CompatOverride> page,
-      CutPage(
-          "overrides", overrides, [](const CompatOverride& value) { return value.image_digest; },
-          request.page_size(), request.page_token()));
-  pb::ListOverridesResponse response;
-  for (const CompatOverride* value : page.entries) *response.add_overrides() = ToProto(*value);
-  response.set_next_page_token(page.next_token);
-  co_return response;
+  const auto key_of = [](const CompatOverride& value) { return value.image_digest; };
+  const auto add = [](const CompatOverride& value, pb::ListOverridesResponse& response) {
+    *response.add_overrides() = ToProto(value);
+  };
+  co_return RespondPage<pb::ListOverridesResponse>("overrides", overrides, key_of, request, add);
 }
 
 Task<StatusOr<Empty>> DeleteOverride(const Context& context,

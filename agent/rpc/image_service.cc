@@ -125,14 +125,11 @@ Task<StatusOr<pb::Image>> GetImage(const Context& context, const pb::GetImageReq
 Task<StatusOr<pb::ListImagesResponse>> ListImages(const Context& context,
                                                   const pb::ListImagesRequest& request) {
   const std::vector<Image> images = context.node.ListImages();
-  CO_ASSIGN_OR_RETURN(const Page<Image> page,
-                      CutPage(
-                          "images", images, [](const Image& image) { return image.digest; },
-                          request.page_size(), request.page_token()));
-  pb::ListImagesResponse response;
-  for (const Image* image : page.entries) *response.add_images() = Show(context, *image);
-  response.set_next_page_token(page.next_token);
-  co_return response;
+  const auto key_of = [](const Image& image) { return image.digest; };
+  const auto add = [&context](const Image& image, pb::ListImagesResponse& response) {
+    *response.add_images() = Show(context, image);
+  };
+  co_return RespondPage<pb::ListImagesResponse>("images", images, key_of, request, add);
 }
 
 Task<StatusOr<Empty>> DeleteImage(const Context& context, const pb::DeleteImageRequest& request,

@@ -45,4 +45,16 @@ StatusOr<Page<Entry>> CutPage(std::string_view list, const std::vector<Entry>& s
   return page;
 }
 
+// The page that a request asks for, as its response; `add` puts an entry's message there.
+template <typename Response, typename Request, typename Entry, typename KeyOf, typename Add>
+StatusOr<Response> RespondPage(std::string_view list, const std::vector<Entry>& sorted,
+                               const KeyOf& key_of, const Request& request, const Add& add) {
+  ASSIGN_OR_RETURN(const Page<Entry> page,
+                   CutPage(list, sorted, key_of, request.page_size(), request.page_token()));
+  Response response;
+  for (const Entry* entry : page.entries) add(*entry, response);
+  response.set_next_page_token(page.next_token);
+  return response;
+}
+
 }  // namespace claw::rpc

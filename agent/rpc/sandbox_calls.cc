@@ -54,11 +54,11 @@ Task<StatusOr<pb::ListSandboxesResponse>> ListSandboxes(const Context& context,
   });
   const std::string list =
       StrCat("sandboxes of ", tenant, request.active_only() ? " active" : " all");
-  CO_ASSIGN_OR_RETURN(const Page<Sandbox> page,
-                      CutPage(list, sandboxes, KeyOf, request.page_size(), request.page_token()));
-  pb::ListSandboxesResponse response;
-  for (const Sandbox* sandbox : page.entries) *response.add_sandboxes() = ToProto(*sandbox);
-  response.set_next_page_token(page.next_token);
+  const auto add = [](const Sandbox& sandbox, pb::ListSandboxesResponse& out) {
+    *out.add_sandboxes() = ToProto(sandbox);
+  };
+  CO_ASSIGN_OR_RETURN(pb::ListSandboxesResponse response,
+                      RespondPage<pb::ListSandboxesResponse>(list, sandboxes, KeyOf, request, add));
   response.set_revision(context.node.revision());
   co_return response;
 }

@@ -33,14 +33,11 @@ Task<StatusOr<pb::Tenant>> GetTenant(const Context& context, const pb::GetTenant
 Task<StatusOr<pb::ListTenantsResponse>> ListTenants(const Context& context,
                                                     const pb::ListTenantsRequest& request) {
   const std::vector<Tenant> tenants = context.node.ListTenants();
-  CO_ASSIGN_OR_RETURN(const Page<Tenant> page,
-                      CutPage(
-                          "tenants", tenants, [](const Tenant& tenant) { return tenant.name; },
-                          request.page_size(), request.page_token()));
-  pb::ListTenantsResponse response;
-  for (const Tenant* tenant : page.entries) *response.add_tenants() = Show(context, *tenant);
-  response.set_next_page_token(page.next_token);
-  co_return response;
+  const auto key_of = [](const Tenant& tenant) { return tenant.name; };
+  const auto add = [&context](const Tenant& tenant, pb::ListTenantsResponse& response) {
+    *response.add_tenants() = Show(context, tenant);
+  };
+  co_return RespondPage<pb::ListTenantsResponse>("tenants", tenants, key_of, request, add);
 }
 
 Task<StatusOr<pb::Tenant>> UpdateTenant(const Context& context,
