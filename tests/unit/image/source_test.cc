@@ -17,6 +17,7 @@ TEST_CASE("sources are taken apart") {
   CHECK(archive->ForFetch() == "docker-archive:/a.tar:docker.io/library/busybox:latest");
   CHECK(ParseSource("oci-archive:/a.tar")->ForFetch() == "oci-archive:/a.tar");
   CHECK(ParseSource("rootfs:/srv/root")->kind == ImportSource::Kind::kRootfs);
+  CHECK(ParseSource("dir:/srv/copy")->ForFetch() == "dir:/srv/copy");
 }
 
 TEST_CASE("what is no source is BAD_REFERENCE") {
@@ -32,7 +33,7 @@ TEST_CASE("what is no source is BAD_REFERENCE") {
                                                           "oci:/a\n",
                                                           "docker://busybox",
                                                           "containers-storage:/a",
-                                                          "dir:/a",
+                                                          "dir:/a:b",
                                                           "docker-daemon:/a",
                                                           "--help",
                                                           "rootfs:/a:b",
