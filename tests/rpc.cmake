@@ -12,3 +12,8 @@ claw_test(rpc_service_test LABEL unit
           unit/rpc/service_test.cc
           unit/rpc/service_streams_test.cc unit/rpc/tenant_service_test.cc
   LINK claw_app claw_fake_driver)
+
+claw_test(race_test LABEL unit
+  SOURCES unit/rpc/node_fixture.cc unit/rpc/race_property_test.cc
+  LINK claw_app claw_fake_driver ${RAPIDCHECK_LIBRARY})
+set_tests_properties(race_test PROPERTIES ENVIRONMENT RC_PARAMS=max_success=500)
