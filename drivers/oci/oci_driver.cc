@@ -1,7 +1,10 @@
 #include "drivers/oci/oci_driver.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <set>
 
@@ -18,6 +21,8 @@
 namespace claw::drivers {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr auto kSupervisorEndTimeout = std::chrono::milliseconds(10'000);
 
 Status ProofFailed(const Status& why) {
   return MakeError(StatusCode::kFailedPrecondition,
@@ -291,7 +296,15 @@ Status OciDriver::EndSupervisor(const std::string& id) {
   StatusOr<UniqueFd> pidfd = host::OpenProcess(*conmon, host_.boot_id);
   if (!pidfd.ok()) return absl::OkStatus();
   const Process process(*pid, *std::move(pidfd));
-  return process.Signal(SIGKILL);
+  RETURN_IF_ERROR(process.Signal(SIGKILL));
+  // Until it is gone it looks as if the sandbox were about to say how it ended.
+  pollfd end{process.pidfd(), POLLIN, 0};
+  const auto timeout = static_cast<int>(kSupervisorEndTimeout.count());
+  int ready = 0;
+  while ((ready = ::poll(&end, 1, timeout)) < 0 && errno == EINTR) {
+  }
+  if (ready > 0) return absl::OkStatus();
+  return Unavailable("the supervisor of sandbox ", id, " does not end");
 }
 
 Status OciDriver::Destroy(const std::string& id) {

@@ -167,12 +167,12 @@ TEST_CASE("a container runtime in runsc's place at any moment runs nothing", "[i
     INFO(started.status());
     CHECK(started.ok() == (moment == Moment::kAfterStart));
     CHECK(faults.KernelSeen() != HostKernel());
+    faults.node.RemoveAll();
     // Now the impostor is all there is: it is looked at, and does not pass.
     const StatusOr<Sandbox> next = faults.Start("guest");
     INFO(next.status());
     CHECK(ReasonOf(next.status()) == "RUNTIME_MISSING");
     CHECK(faults.KernelSeen().empty());
-    faults.node.RemoveAll();
     CHECK(faults.NothingIsLeft());
     std::filesystem::rename(aside, runsc);
   }
