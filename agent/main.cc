@@ -1,5 +1,8 @@
 // The composition root is agent/app; this is where the process begins.
 
+#if __has_include(<malloc.h>)
+#include <malloc.h>
+#endif
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,7 +14,17 @@
 
 namespace {
 
+// glibc gives each busy thread a heap of its own and keeps what was freed in it. The strand and the
+// pool hardly ever allocate at the same moment: one heap measured 1 MiB less after 24 starts, eight
+// at a time.
+void ShareOneHeap() {
+#ifdef M_ARENA_MAX
+  ::mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 int Main(std::vector<std::string> arguments) {
+  ShareOneHeap();
   claw::CommandLine command_line =
       claw::ReadCommandLine(std::move(arguments), CLAWLET_VERSION, std::cout, std::cerr);
   if (command_line.exit_code) return *command_line.exit_code;
