@@ -67,10 +67,6 @@ class Faults {
 
 std::string HostKernel() { return ReadFile("/proc/version").value(); }
 
-std::string ReasonOf(const Status& status) {
-  return GetErrorDetail(status).value_or(ErrorDetail{}).reason;
-}
-
 TEST_CASE("trust that is lowered at any moment of a start ends it", "[isolation]") {
   Faults faults;
   for (const Moment moment : kMoments) {

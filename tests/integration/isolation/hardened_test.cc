@@ -79,10 +79,6 @@ class Hardened {
                 }};
 };
 
-std::string ReasonOf(const Status& status) {
-  return GetErrorDetail(status).value_or(ErrorDetail{}).reason;
-}
-
 TEST_CASE("a hardened node takes legacy code of one tenant, proven, and nothing else",
           "[isolation]") {
   Hardened world;

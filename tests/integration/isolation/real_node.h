@@ -71,4 +71,9 @@ class RealNode {
   std::thread thread_;
 };
 
+// The reason in an error's detail; empty: it has none.
+inline std::string ReasonOf(const Status& status) {
+  return GetErrorDetail(status).value_or(ErrorDetail{}).reason;
+}
+
 }  // namespace claw::test

@@ -56,10 +56,6 @@ StatusOr<Sandbox> Start(RealNode& node) {
   return node.Run(node.node().CreateSandbox({}, spec, false));
 }
 
-std::string ReasonOf(const Status& status) {
-  return GetErrorDetail(status).value_or(ErrorDetail{}).reason;
-}
-
 TEST_CASE("a verdict names the calls that mattered, and the gate goes by it", "[isolation]") {
   using Mattered = SyscallFinding::Mattered;
   RealNode node;
