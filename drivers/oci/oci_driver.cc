@@ -73,11 +73,11 @@ Status OciDriver::PrepareFolders() {
 Fingerprint OciDriver::Probe() {
   Fingerprint found;
   // Before anything is asked of it: what takes its place from now on counts as a change.
-  programs_.Look();
+  const Status there = programs_.Look();
   const Status status = [&]() -> Status {
     RETURN_IF_ERROR(PrepareFolders());
-    RETURN_IF_ERROR(FindProgram(options_.conmon).status());
-    ASSIGN_OR_RETURN(found.runtime_path, FindProgram(options_.runtime));
+    RETURN_IF_ERROR(there);
+    found.runtime_path = programs_.runtime();
     RETURN_IF_ERROR(ProbeRuntime(found));
     found.healthy = true;
     return absl::OkStatus();

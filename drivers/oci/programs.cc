@@ -9,16 +9,21 @@ Programs::Programs(std::string runtime, std::string conmon)
 
 Programs::Found Programs::Find() const {
   Found found;
-  found.conmon = FindProgram(conmon_name_).value_or("");
-  found.runtime = FindProgram(runtime_name_).value_or("");
+  const StatusOr<std::string> conmon = FindProgram(conmon_name_);
+  const StatusOr<std::string> runtime = FindProgram(runtime_name_);
+  found.conmon = conmon.value_or("");
+  found.runtime = runtime.value_or("");
+  found.problem = conmon.status();
+  found.problem.Update(runtime.status());
   if (const auto file = IdentifyFile(found.runtime); file.ok()) found.runtime_file = *file;
   return found;
 }
 
-void Programs::Look() {
+Status Programs::Look() {
   Found found = Find();
   const std::lock_guard lock(mutex_);
   found_ = std::move(found);
+  return found_.problem;
 }
 
 bool Programs::RuntimeChanged() const {

@@ -15,8 +15,8 @@ class Programs {
   // Names, to be looked for in PATH, or paths.
   Programs(std::string runtime, std::string conmon);
 
-  // Looks for them now.
-  void Look();
+  // Looks for them now. NOT_FOUND, reason PROGRAM_MISSING, for the first that is not there.
+  Status Look();
   // Whether the runtime's file is another one than Look found: replaced, installed or removed.
   bool RuntimeChanged() const;
 
@@ -29,6 +29,7 @@ class Programs {
     std::string runtime{};
     std::string conmon{};
     std::optional<FileIdentity> runtime_file{};
+    Status problem{};  // of the first that is not there
   };
   Found Find() const;
 
