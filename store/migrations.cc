@@ -40,6 +40,8 @@ constexpr std::array kMigrations = {
               R"(CREATE TABLE verdicts  (key TEXT PRIMARY KEY, body TEXT, checksum INTEGER);
                  CREATE TABLE overrides (image_digest TEXT PRIMARY KEY, body TEXT,
                                          checksum INTEGER);)"},
+    Migration{4, "what the runtimes have been measured to cost",
+              R"(CREATE TABLE overheads (key TEXT PRIMARY KEY, body TEXT, checksum INTEGER);)"},
 };
 
 StatusOr<int> SchemaVersion(Connection& db) {

@@ -38,6 +38,10 @@ Status PutOverride(Connection& db, const CompatOverride& value);
 Status DeleteOverride(Connection& db, const std::string& image_digest);
 Status LoadOverrides(Connection& db, BadRows& bad, std::vector<CompatOverride>& overrides);
 
+Status PutOverhead(Connection& db, const OverheadRecord& record);
+Status DeleteOverhead(Connection& db, const std::string& key);
+Status LoadOverheads(Connection& db, BadRows& bad, std::vector<OverheadRecord>& overheads);
+
 Status PutRequest(Connection& db, const RequestRecord& request);
 Status DeleteRequest(Connection& db, const std::string& request_id);
 Status LoadRequests(Connection& db, BadRows& bad, std::vector<RequestRecord>& requests);

@@ -12,6 +12,7 @@
 #include "agent/model/compat.h"
 #include "agent/model/event.h"
 #include "agent/model/image.h"
+#include "agent/model/overhead.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
 
@@ -46,6 +47,7 @@ struct Snapshot {
   std::vector<Image> images{};
   std::vector<CompatVerdict> verdicts{};
   std::vector<CompatOverride> overrides{};
+  std::vector<OverheadRecord> overheads{};
   std::vector<RequestRecord> requests{};
   int64_t last_revision = 0;  // of the newest event ever written; 0: none
 };
@@ -65,6 +67,8 @@ class Transaction {
   virtual Status DeleteVerdict(const std::string& key) = 0;  // see VerdictKey
   virtual Status PutOverride(const CompatOverride& value) = 0;
   virtual Status DeleteOverride(const std::string& image_digest) = 0;
+  virtual Status PutOverhead(const OverheadRecord& record) = 0;
+  virtual Status DeleteOverhead(const std::string& key) = 0;  // see OverheadKey
   virtual Status PutRequest(const RequestRecord& request) = 0;
   virtual Status DeleteRequest(const std::string& request_id) = 0;
   // The revision is set by the caller. ALREADY_EXISTS if it has been used, INVALID_ARGUMENT if it

@@ -27,6 +27,10 @@ class RecordTransaction final : public Transaction {
   Status DeleteOverride(const std::string& image_digest) override {
     return store::DeleteOverride(db_, image_digest);
   }
+  Status PutOverhead(const OverheadRecord& record) override {
+    return store::PutOverhead(db_, record);
+  }
+  Status DeleteOverhead(const std::string& key) override { return store::DeleteOverhead(db_, key); }
   Status PutRequest(const RequestRecord& request) override {
     return store::PutRequest(db_, request);
   }

@@ -27,7 +27,7 @@ claw_test(policy_test LABEL unit
 set_tests_properties(policy_test PROPERTIES ENVIRONMENT RC_PARAMS=max_success=5000)
 
 claw_test(budget_test LABEL unit
-  SOURCES unit/budget/ledger_test.cc
+  SOURCES unit/budget/ledger_test.cc unit/budget/overhead_test.cc
   LINK claw_budget ${RAPIDCHECK_LIBRARY})
 
 claw_test(host_test LABEL unit

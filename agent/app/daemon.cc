@@ -152,16 +152,19 @@ void Daemon::MakeDrivers() {
 
 Status Daemon::MakeNode() {
   ASSIGN_OR_RETURN(lifecycle::NodeConfig config, MakeNodeConfig(config_, host_));
-  lifecycle::NodeDeps deps{.strand = strand_.get_executor(),
-                           .pool = *pool_,
-                           .store = *store_,
-                           .images = *images_,
-                           .drivers = {},
-                           .clock = clock_,
-                           .host = host_,
-                           .read_facts = [state = config_.state_dir, run = config_.run_dir] {
-                             return host::ReadMachineFacts({.state_dir = state, .run_dir = run});
-                           }};
+  lifecycle::NodeDeps deps{
+      .strand = strand_.get_executor(),
+      .pool = *pool_,
+      .store = *store_,
+      .images = *images_,
+      .drivers = {},
+      .clock = clock_,
+      .host = host_,
+      .read_facts =
+          [state = config_.state_dir, run = config_.run_dir] {
+            return host::ReadMachineFacts({.state_dir = state, .run_dir = run});
+          },
+      .limit_memory = [this](int64_t bytes) { return LimitMemory(bytes); }};
   for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
   logger_->info("clawlet {} on {}: {} of memory, {} for tenants, cgroups {} ({})", version_,
                 config.node_id, FormatBytes(config.capacity_bytes),
@@ -195,6 +198,22 @@ int Daemon::Run() {
   if (!outcome.ok()) logger_->error("{}", ToLogString(outcome));
   logger_->flush();
   return outcome.ok() ? 0 : 1;
+}
+
+Status Daemon::LimitMemory(int64_t bytes) {
+  const std::string own = InstanceName(config_.state_dir);
+  // What sandboxes are in keeps running: the kernel refuses a limit below what they use.
+  RETURN_IF_ERROR(cgroups_->Children(own).empty()
+                      ? cgroups_->Create(own, {.memory_max_bytes = bytes})
+                      : cgroups_->SetMemoryMax(own, bytes));
+  ASSIGN_OR_RETURN(const host::CgroupLimits limits, cgroups_->ReadLimits(own));
+  // The kernel rounds down to pages.
+  const int64_t missing = bytes - limits.memory_max_bytes;
+  if (limits.memory_max_bytes > 0 && missing >= 0 && missing < host_.page_size_bytes) {
+    return absl::OkStatus();
+  }
+  return Internal("the limit of cgroup ", own, " reads back as ", limits.memory_max_bytes,
+                  " instead of ", bytes, " bytes");
 }
 
 void Daemon::RemoveOwnCgroup() {

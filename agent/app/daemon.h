@@ -45,6 +45,8 @@ class Daemon {
   lifecycle::Task<void> LogEvents();
   void ReloadLogLevel();
   // What holds the sandboxes' cgroups, if there are none. When nothing is under way any more.
+  // Around all sandboxes, read back. Blocks.
+  Status LimitMemory(int64_t bytes);
   void RemoveOwnCgroup();
 
   const CommandLine command_line_;

@@ -21,6 +21,7 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool va
   co_await Uncancellable();
   CO_RETURN_IF_ERROR(ValidateSpec(spec));
   co_await RefreshDrivers();
+  co_await LimitMemory();
   if (validate_only) {
     CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
     co_return plan.record;

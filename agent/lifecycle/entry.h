@@ -24,6 +24,12 @@ struct Node::Entry {
   // Who reads its output, for those that are to vanish by themselves once it has been read.
   int log_readers = 0;
   bool log_was_read = false;
+  // The highest overhead in the window that is open; absent: none is.
+  struct Window {
+    int64_t peak_bytes = 0;
+    Time began{};
+  };
+  std::optional<Window> window{};
 
   // For one that may wake the waiters after everybody else has let go of the entry.
   static std::shared_ptr<Notifier> Changes(const std::shared_ptr<Entry>& entry) {

@@ -29,6 +29,10 @@ void Node::WatchExit(const std::shared_ptr<Entry>& entry) {
       asio::co_spawn(executor, OnExit(entry, std::move(seen)), asio::detached);
     });
   };
+  if (!measuring_) {
+    measuring_ = true;
+    asio::co_spawn(deps_.strand, MeasureWhileAnyRuns(), asio::detached);
+  }
   const Status waiting = driver->Wait(entry->record.handle, on_exit);
   // A handle that cannot be read: what it stood for cannot be watched, so it is ended.
   if (!waiting.ok()) on_exit({.exited_at = deps_.clock.Now()});
@@ -37,6 +41,7 @@ void Node::WatchExit(const std::shared_ptr<Entry>& entry) {
 Task<void> Node::OnExit(std::shared_ptr<Entry> entry, drivers::ExitObservation seen) {
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
   if (entry->removed || IsTerminal(entry->record.state)) co_return;
+  CloseWindow(*entry, deps_.clock.Now());
   Sandbox ended = entry->record;
   if (seen.exit_code) {
     ended.state = SandboxState::kExited;

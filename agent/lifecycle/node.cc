@@ -15,6 +15,7 @@ Node::Node(NodeDeps deps, NodeConfig config)
       probe_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       tenant_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       image_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
+      overheads_(config_.overhead),
       drained_(deps_.strand) {
   for (drivers::Driver* driver : deps_.drivers) drivers_.push_back({.driver = driver});
 }
@@ -73,6 +74,9 @@ std::vector<std::string> Node::conditions() const {
     if (!state.fingerprint.healthy) {
       problems.push_back(StrCat("driver ", state.driver->name(), ": ", state.fingerprint.message));
     }
+  }
+  if (!memory_limit_.ok()) {
+    problems.push_back(StrCat("takes no new work: ", ToStd(memory_limit_.message())));
   }
   if (!store_problem_.empty()) problems.push_back(StrCat("store: ", store_problem_));
   if (config_.node_class == NodeClass::kHardened) {

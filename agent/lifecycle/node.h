@@ -9,6 +9,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/budget/ledger.h"
+#include "agent/budget/overhead.h"
 #include "agent/host/host_info.h"
 #include "agent/lifecycle/async.h"
 #include "agent/lifecycle/call.h"
@@ -39,6 +40,9 @@ struct NodeDeps {
   host::HostInfo host;
   // Blocks; for pool threads. Empty: nothing is known, so the node is not hardened.
   std::function<StatusOr<MachineFacts>()> read_facts{};
+  // Blocks; for pool threads. Sets the memory limit around all sandboxes and reads it back. Empty:
+  // there is none, as in tests of decisions.
+  std::function<Status(int64_t bytes)> limit_memory{};
 };
 
 struct NodeConfig {
@@ -53,6 +57,11 @@ struct NodeConfig {
   NodeClass node_class = NodeClass::kStandard;
   policy::Rules rules{};
   std::vector<std::string> signers{};  // names; the signature of another one counts no longer
+  budget::OverheadRules overhead{};
+  // How often what runs is looked at, all of it in one pass, and how long a window is whose highest
+  // overhead counts as one peak.
+  std::chrono::milliseconds measure_interval = std::chrono::seconds(5);
+  std::chrono::seconds measure_window = std::chrono::seconds(60);
 };
 
 // A driver as it was found when the agent came up.
@@ -145,6 +154,17 @@ class Node {
     Time time{};
   };
   Task<StatusOr<std::vector<SandboxStats>>> GetStats(std::string name);  // empty name: all that run
+  // measure.cc
+  // Looks at what runs now and learns from it; it is done by itself every measure_interval.
+  Task<void> Measure();
+  // What sandboxes of an image under a driver cost, and what is charged for it.
+  struct OverheadView {
+    SandboxClass sandboxes{};
+    budget::OverheadEstimate estimate{};
+    std::vector<OverheadPeak> samples{};  // of the narrowest level that has any
+  };
+  // Of each image with each driver that has been measured, or that would take it; by key.
+  std::vector<OverheadView> ListOverheads() const;
   // stop.cc
   Task<StatusOr<Sandbox>> StopSandbox(Call call, std::string name,
                                       std::optional<std::chrono::milliseconds> grace);
@@ -228,6 +248,15 @@ class Node {
   // Looks again at those whose runtime is no longer the one that was looked at: a verdict holds for
   // one version, and what was missing may have been installed.
   Task<void> RefreshDrivers();
+
+  // measure.cc
+  SandboxClass ClassOf(const Image& image, const DriverState& state) const;
+  SandboxClass ClassOf(const Sandbox& sandbox) const;  // of the runtime that it was started with
+  Task<void> MeasureWhileAnyRuns();
+  void CloseWindow(Entry& entry, Time now);
+  Task<void> SaveOverheads();
+  // Sets the limit around all sandboxes unless it is in force.
+  Task<void> LimitMemory();
 
   // images.cc
   Task<StatusOr<Image>> AddImage(Call call, std::string method, std::string fingerprint,
@@ -348,6 +377,9 @@ class Node {
   std::map<std::string, std::vector<CompatVerdict>> verdicts_;
   std::map<std::string, CompatOverride> overrides_;        // by digest
   std::vector<std::shared_ptr<CompatTest>> compat_tests_;  // under way
+  budget::OverheadModel overheads_;
+  bool measuring_ = false;  // the loop of measure.cc runs
+  Status memory_limit_ = Unavailable("the limit around all sandboxes has not been set");
   std::map<std::string, store::RequestRecord> requests_;
   std::map<std::string, std::shared_ptr<Notifier>> requests_under_way_;
   int64_t revision_ = 0;          // of the newest event made

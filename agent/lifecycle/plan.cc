@@ -91,11 +91,15 @@ StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
   plan.record.isolation = isolation;
   plan.record.decision = decision.record;
   plan.record.driver = state->driver->name();
+  plan.record.runtime_version = state->fingerprint.runtime_version;
+  plan.record.platform = state->fingerprint.platform;
   plan.record.image_digest = image.digest;
-  plan.record.resources = {
-      .memory = budget::Charge(spec.workload_bytes, state->fingerprint.overhead_prior_bytes),
-      .cpu_millis = spec.cpu_millis,
-      .pids_max = spec.pids_max};
+  const budget::OverheadEstimate overhead = overheads_.Estimate(
+      ClassOf(image, *state), state->fingerprint.overhead_prior_bytes, deps_.clock.Now());
+  plan.record.resources = {.memory = budget::Charge(spec.workload_bytes, overhead.bytes),
+                           .cpu_millis = spec.cpu_millis,
+                           .pids_max = spec.pids_max};
+  RETURN_IF_ERROR(memory_limit_);
   const MemoryView view = memory();
   RETURN_IF_ERROR(
       budget::Admit(view.allocatable_bytes, view.charged_bytes, plan.record.resources.memory));

@@ -20,6 +20,7 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
   std::iota(all.begin(), all.end(), size_t{0});
   co_await ProbeDrivers(std::move(all));
   co_await RefreshFacts();
+  co_await LimitMemory();
   if (config_.node_class == NodeClass::kHardened) {
     asio::co_spawn(deps_.strand, WatchHardening(), asio::detached);
   }
@@ -60,6 +61,7 @@ void Node::LoadSnapshot(store::Snapshot snapshot) {
     const std::string digest = value.image_digest;
     overrides_[digest] = std::move(value);
   }
+  overheads_.Load(std::move(snapshot.overheads));
   for (store::RequestRecord& request : snapshot.requests) RememberRequest(request);
   for (Sandbox& sandbox : snapshot.sandboxes) {
     const std::string id = sandbox.id;

@@ -10,6 +10,8 @@ Task<void> Node::Drain() {
   for (const auto& [id, entry] : sandboxes_) entry->changed.NotifyAll();
   for (const std::shared_ptr<CompatTest>& test : compat_tests_) test->changed.NotifyAll();
   while (under_way_ > 0) co_await drained_.Wait();
+  for (const auto& [id, entry] : sandboxes_) CloseWindow(*entry, deps_.clock.Now());
+  co_await SaveOverheads();
 }
 
 }  // namespace claw::lifecycle

@@ -139,6 +139,8 @@ void ReadSandbox(const Json& json, Sandbox& sandbox) {
     Get(json, "isolation_reason", sandbox.decision.reason);
   }
   Get(json, "driver", sandbox.driver);
+  Get(json, "runtime_version", sandbox.runtime_version);
+  Get(json, "platform", sandbox.platform);
   Get(json, "image_digest", sandbox.image_digest);
   ReadResources(json.value("resources", Json::object()), sandbox.resources);
   const Json handle = json.value("handle", Json::object());
@@ -184,6 +186,8 @@ std::string ToJson(const Sandbox& sandbox) {
                {"isolation", ToString(sandbox.isolation)},
                {"decision", DecisionToJson(sandbox.decision)},
                {"driver", sandbox.driver},
+               {"runtime_version", sandbox.runtime_version},
+               {"platform", sandbox.platform},
                {"image_digest", sandbox.image_digest},
                {"resources", ResourcesToJson(sandbox.resources)},
                {"handle",

@@ -6,6 +6,7 @@
 #include "agent/base/status.h"
 #include "agent/model/compat.h"
 #include "agent/model/image.h"
+#include "agent/model/overhead.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
 
@@ -19,11 +20,13 @@ std::string ToJson(const Sandbox& sandbox);
 std::string ToJson(const Image& image);
 std::string ToJson(const CompatVerdict& verdict);
 std::string ToJson(const CompatOverride& value);
+std::string ToJson(const OverheadRecord& record);
 
 StatusOr<Tenant> TenantFromJson(std::string_view text);
 StatusOr<Sandbox> SandboxFromJson(std::string_view text);
 StatusOr<Image> ImageFromJson(std::string_view text);
 StatusOr<CompatVerdict> CompatVerdictFromJson(std::string_view text);
 StatusOr<CompatOverride> CompatOverrideFromJson(std::string_view text);
+StatusOr<OverheadRecord> OverheadRecordFromJson(std::string_view text);
 
 }  // namespace claw

@@ -105,6 +105,8 @@ struct Sandbox {
   IsolationClass isolation = IsolationClass::kGvisor;
   DecisionRecord decision{};  // how the class was found
   std::string driver{};
+  std::string runtime_version{};  // of the runtime that it was started with
+  std::string platform{};         // gVisor's; empty elsewhere
   std::string image_digest{};
   Resources resources{};
   DriverHandle handle{};

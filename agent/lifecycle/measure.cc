@@ -1,0 +1,157 @@
+#include <algorithm>
+
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+
+namespace claw::lifecycle {
+namespace {
+
+// What a crash may cost of what has been learned.
+constexpr auto kSaveEvery = std::chrono::seconds(60);
+
+// "docker.io/library/python" of "docker.io/library/python:3.12@sha256:…".
+std::string FamilyOf(const Image& image) {
+  if (image.names.empty()) return "";
+  std::string name = image.names.front();
+  name = name.substr(0, name.find('@'));
+  const size_t slash = name.rfind('/');
+  const size_t tag = name.find(':', slash == std::string::npos ? 0 : slash);
+  return name.substr(0, tag);
+}
+
+bool Runs(const Sandbox& sandbox) {
+  return sandbox.state == SandboxState::kRunning || sandbox.state == SandboxState::kStopping;
+}
+
+}  // namespace
+
+SandboxClass Node::ClassOf(const Image& image, const DriverState& state) const {
+  return {.image_digest = image.digest,
+          .image_family = FamilyOf(image),
+          .driver = std::string(state.driver->name()),
+          .runtime_version = state.fingerprint.runtime_version,
+          .platform = state.fingerprint.platform,
+          .architecture = deps_.host.architecture,
+          .page_size_bytes = deps_.host.page_size_bytes};
+}
+
+SandboxClass Node::ClassOf(const Sandbox& sandbox) const {
+  SandboxClass sandboxes{.image_digest = sandbox.image_digest,
+                         .image_family = {},
+                         .driver = sandbox.driver,
+                         .runtime_version = sandbox.runtime_version,
+                         .platform = sandbox.platform,
+                         .architecture = deps_.host.architecture,
+                         .page_size_bytes = deps_.host.page_size_bytes};
+  const auto image = images_.find(sandbox.image_digest);
+  if (image != images_.end()) sandboxes.image_family = FamilyOf(image->second);
+  return sandboxes;
+}
+
+Task<void> Node::MeasureWhileAnyRuns() {
+  auto saved_at = std::chrono::steady_clock::now();
+  const auto runs = [](const auto& entry) { return Runs(entry.second->record); };
+  // Whoever starts a sandbox after the last one has ended starts this anew.
+  while (!draining_ && std::any_of(sandboxes_.begin(), sandboxes_.end(), runs)) {
+    co_await Sleep(config_.measure_interval);
+    if (draining_) break;
+    co_await Measure();
+    if (std::chrono::steady_clock::now() - saved_at < kSaveEvery) continue;
+    saved_at = std::chrono::steady_clock::now();
+    co_await SaveOverheads();
+  }
+  measuring_ = false;
+  if (!draining_) co_await SaveOverheads();
+}
+
+Task<void> Node::Measure() {
+  std::string all;
+  const auto found = co_await GetStats(std::move(all));
+  if (!found.ok()) co_return;
+  for (const SandboxStats& one : *found) {
+    const auto it = sandboxes_.find(one.id);
+    if (it == sandboxes_.end() || !Runs(it->second->record)) continue;
+    Entry& entry = *it->second;
+    // A record of before this was kept does not say what it runs under.
+    if (entry.record.runtime_version.empty()) continue;
+    // After the clock was set back the window begins anew.
+    if (!entry.window || one.time < entry.window->began) {
+      const int64_t peak = entry.window ? entry.window->peak_bytes : 0;
+      entry.window = {.peak_bytes = peak, .began = one.time};
+    }
+    entry.window->peak_bytes = std::max(entry.window->peak_bytes, one.stats.overhead_bytes);
+    if (one.time - entry.window->began >= config_.measure_window) CloseWindow(entry, one.time);
+  }
+}
+
+void Node::CloseWindow(Entry& entry, Time now) {
+  if (!entry.window) return;
+  overheads_.Add(ClassOf(entry.record), entry.window->peak_bytes, now);
+  entry.window.reset();
+}
+
+Task<void> Node::SaveOverheads() {
+  budget::OverheadModel::Changes changes = overheads_.TakeChanges();
+  if (changes.put.empty() && changes.removed.empty()) co_return;
+  auto write = [changes](store::Transaction& txn) -> Status {
+    for (const OverheadRecord& record : changes.put) RETURN_IF_ERROR(txn.PutOverhead(record));
+    for (const std::string& key : changes.removed) RETURN_IF_ERROR(txn.DeleteOverhead(key));
+    return absl::OkStatus();
+  };
+  const Status saved = co_await Commit(std::move(write));
+  if (!saved.ok()) overheads_.PutBack(changes);
+}
+
+Task<void> Node::LimitMemory() {
+  if (memory_limit_.ok()) co_return;
+  if (!deps_.limit_memory) {
+    memory_limit_ = absl::OkStatus();
+    co_return;
+  }
+  const int64_t allocatable = memory().allocatable_bytes;
+  auto work = [limit = deps_.limit_memory, allocatable] { return limit(allocatable); };
+  const Status set = co_await deps_.pool.Run(std::move(work));
+  if (set.ok()) {
+    memory_limit_ = set;
+    co_return;
+  }
+  // What the sandboxes may take together cannot be proven, so none is added.
+  memory_limit_ = MakeError(
+      StatusCode::kFailedPrecondition,
+      StrCat("the memory limit around all sandboxes is not in force: ", ToStd(set.message())),
+      {.reason = "MEMORY_LIMIT_UNPROVEN",
+       .constraint = "node.memory.allocatable_bytes",
+       .needed = StrCat(allocatable, " bytes"),
+       .retry_after = std::chrono::seconds(10)});
+}
+
+std::vector<Node::OverheadView> Node::ListOverheads() const {
+  std::map<std::string, OverheadView> views;
+  const Time now = deps_.clock.Now();
+  const auto add = [&](const SandboxClass& sandboxes) {
+    OverheadView view{.sandboxes = sandboxes};
+    int64_t prior = 0;
+    for (const DriverState& state : drivers_) {
+      if (state.driver->name() == sandboxes.driver) prior = state.fingerprint.overhead_prior_bytes;
+    }
+    view.estimate = overheads_.Estimate(sandboxes, prior, now);
+    if (!view.estimate.steps.empty()) {
+      view.samples = overheads_.records().at(view.estimate.steps.back().key).samples;
+    }
+    views[OverheadKey(OverheadLevel::kImage, sandboxes)] = std::move(view);
+  };
+  for (const auto& [key, record] : overheads_.records()) {
+    if (record.level == OverheadLevel::kImage) add(record.sandboxes);
+  }
+  for (const auto& [digest, image] : images_) {
+    for (const DriverState& state : drivers_) {
+      if (state.fingerprint.healthy) add(ClassOf(image, state));
+    }
+  }
+  std::vector<OverheadView> list;
+  for (auto& [key, view] : views) list.push_back(std::move(view));
+  return list;
+}
+
+}  // namespace claw::lifecycle
