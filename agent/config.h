@@ -40,6 +40,11 @@ struct Config {
   std::optional<int64_t> system_reserve_bytes{};
   std::optional<int64_t> agent_reserve_bytes{};
   std::optional<int64_t> eviction_reserve_bytes{};
+  // [budget]
+  int64_t overhead_quantile_percent = 95;
+  int64_t overhead_half_life_hours = 48;
+  int64_t measure_seconds = 5;
+  int64_t window_seconds = 60;
   // [server]
   std::filesystem::path socket{};  // empty: clawlet.sock in run_dir
   // [drivers], [drivers.runc], [drivers.gvisor]

@@ -7,7 +7,7 @@ claw_test(rpc_test LABEL unit
   LINK claw_rpc)
 
 claw_test(rpc_service_test LABEL unit
-  SOURCES unit/rpc/compat_service_test.cc unit/rpc/hardened_service_test.cc
+  SOURCES unit/rpc/budget_service_test.cc unit/rpc/compat_service_test.cc unit/rpc/hardened_service_test.cc
           unit/rpc/node_fixture.cc unit/rpc/policy_service_test.cc
           unit/rpc/service_test.cc
           unit/rpc/service_streams_test.cc unit/rpc/tenant_service_test.cc

@@ -187,6 +187,17 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
                        FIELD(agent_reserve_bytes)));
   keys.push_back(Bytes("reserves.eviction", "Always kept free: 100 MiB unless set", 0,
                        FIELD(eviction_reserve_bytes)));
+  keys.push_back(Number("budget.overhead_quantile_percent",
+                        "Quantile of what runtimes were measured to cost that is charged", 50, 100,
+                        FIELD(overhead_quantile_percent)));
+  keys.push_back(Number("budget.overhead_half_life_hours",
+                        "After so long a measurement counts half", 1, 24 * 365,
+                        FIELD(overhead_half_life_hours)));
+  keys.push_back(Number("budget.measure_seconds", "How often sandboxes are measured", 1, 3600,
+                        FIELD(measure_seconds)));
+  keys.push_back(Number("budget.window_seconds",
+                        "The highest measurement of so long a time counts once", 1, 24 * 3600,
+                        FIELD(window_seconds)));
   keys.push_back(Path("server.socket", "Where the API is served; run_dir/clawlet.sock unless set",
                       FIELD(socket)));
 }

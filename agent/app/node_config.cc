@@ -18,6 +18,10 @@ StatusOr<lifecycle::NodeConfig> MakeNodeConfig(const Config& config, const host:
                 .allow_overrides = config.allow_overrides,
                 .require_signer = config.require_signer};
   for (const auto& [name, signer] : config.signers) node.signers.push_back(name);
+  node.overhead.quantile = static_cast<double>(config.overhead_quantile_percent) / 100;
+  node.overhead.half_life = std::chrono::hours(config.overhead_half_life_hours);
+  node.measure_interval = std::chrono::seconds(config.measure_seconds);
+  node.measure_window = std::chrono::seconds(config.window_seconds);
   node.allow_compat_baseline = config.compat_baseline;
   node.max_override_time = std::chrono::hours(config.max_override_hours);
   return node;

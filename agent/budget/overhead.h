@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "agent/base/clock.h"
 #include "agent/model/overhead.h"
 
 // What a runtime costs beside its workload, learned from what was measured. Pure: the caller brings

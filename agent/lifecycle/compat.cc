@@ -161,6 +161,7 @@ Task<StatusOr<CompatVerdict>> Node::TestImage(Call call, CompatTestSpec spec,
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
 
   co_await RefreshDrivers();
+  co_await LimitMemory();
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<CompatTest> test,
                       BeginTest(std::move(spec), std::move(progress)));
   const RequestGuard leave([this, test] { std::erase(compat_tests_, test); });

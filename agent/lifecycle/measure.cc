@@ -139,7 +139,8 @@ std::vector<Node::OverheadView> Node::ListOverheads() const {
     if (!view.estimate.steps.empty()) {
       view.samples = overheads_.records().at(view.estimate.steps.back().key).samples;
     }
-    views[OverheadKey(OverheadLevel::kImage, sandboxes)] = std::move(view);
+    views[StrCat(sandboxes.driver, "/", OverheadKey(OverheadLevel::kImage, sandboxes))] =
+        std::move(view);
   };
   for (const auto& [key, record] : overheads_.records()) {
     if (record.level == OverheadLevel::kImage) add(record.sandboxes);

@@ -50,21 +50,21 @@ drivers::Driver* Node::DriverFor(const std::string& name) const {
   return nullptr;
 }
 
-int64_t Node::ChargedBytes() const {
-  int64_t sum = 0;
-  for (const auto& [id, entry] : sandboxes_) {
-    if (entry->record.released) continue;
-    sum = SaturatingAdd(sum, entry->record.resources.memory.cgroup_max_bytes);
-  }
-  return SaturatingAdd(sum, CompatBytes());
-}
-
 MemoryView Node::memory() const {
   MemoryView view;
   view.capacity_bytes = config_.capacity_bytes;
   view.allocatable_bytes = budget::Allocatable(config_.capacity_bytes, config_.reserves);
   view.reserved_bytes = view.capacity_bytes - view.allocatable_bytes;
-  view.charged_bytes = ChargedBytes();
+  for (const auto& [id, entry] : sandboxes_) {
+    const Sandbox& record = entry->record;
+    if (record.released) continue;
+    const Memory& charge = record.resources.memory;
+    view.charged_workload_bytes = SaturatingAdd(view.charged_workload_bytes, charge.workload_bytes);
+    view.charged_overhead_bytes = SaturatingAdd(view.charged_overhead_bytes, charge.overhead_bytes);
+    view.charged_bytes = SaturatingAdd(view.charged_bytes, charge.cgroup_max_bytes);
+  }
+  view.charged_test_bytes = CompatBytes();
+  view.charged_bytes = SaturatingAdd(view.charged_bytes, view.charged_test_bytes);
   return view;
 }
 

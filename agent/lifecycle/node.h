@@ -94,7 +94,10 @@ struct MemoryView {
   int64_t capacity_bytes = 0;
   int64_t reserved_bytes = 0;
   int64_t allocatable_bytes = 0;
-  int64_t charged_bytes = 0;
+  int64_t charged_bytes = 0;  // the sum of the three
+  int64_t charged_workload_bytes = 0;
+  int64_t charged_overhead_bytes = 0;
+  int64_t charged_test_bytes = 0;  // for tests of images that are under way
 };
 
 // All that the agent knows and does. Lives on one strand: every call is made there, state is read
@@ -163,7 +166,7 @@ class Node {
     budget::OverheadEstimate estimate{};
     std::vector<OverheadPeak> samples{};  // of the narrowest level that has any
   };
-  // Of each image with each driver that has been measured, or that would take it; by key.
+  // Each image with each healthy driver, and what else has been measured; by driver, then image.
   std::vector<OverheadView> ListOverheads() const;
   // stop.cc
   Task<StatusOr<Sandbox>> StopSandbox(Call call, std::string name,
@@ -356,7 +359,6 @@ class Node {
   StatusOr<std::shared_ptr<Entry>> FindOrError(const std::string& name) const;
   drivers::Driver* DriverFor(const std::string& name) const;
   const DriverState* DriverOf(IsolationClass isolation) const;
-  int64_t ChargedBytes() const;
   // Saves a changed sandbox with one event about it; the memory copy changes only if the disk took
   // it.
   Task<Status> Save(std::shared_ptr<Entry> entry, Sandbox changed, std::string event_type,

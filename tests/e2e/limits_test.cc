@@ -1,4 +1,7 @@
 #include <catch2/catch.hpp>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <thread>
 
 #include "agent/base/bytes.h"
 #include "agent/base/strings.h"
@@ -38,6 +41,53 @@ TEST_CASE("a memory hog is stopped at its limit and its neighbour goes on", "[e2
 // The sandbox's cgroup, as the agent names it in its log.
 std::string CgroupOf(const Agent& agent, const std::string& driver, const std::string& sandbox) {
   return StrCat(agent.OwnCgroup(), "/", driver, "/", agent.Field(sandbox, "/name").substr(10));
+}
+
+int64_t OverheadOf(const Agent& agent, const std::string& driver) {
+  const auto classes = nlohmann::json::parse(
+      agent.Must({"budget", "explain", "busybox", "--driver", driver, "-o", "json"}));
+  return std::stoll(classes.at("items").at(0).at("overhead_bytes").get<std::string>());
+}
+
+TEST_CASE("what runtimes cost is measured, learned, charged, and known after a restart", "[e2e]") {
+  Agent agent({.config = "[budget]\nmeasure_seconds = 1\nwindow_seconds = 1\n"});
+  agent.Furnish();
+  const auto cgroups = host::Cgroups::Detect();
+  REQUIRE(cgroups.ok());
+  const auto around = (*cgroups)->ReadLimits(agent.OwnCgroup());
+  REQUIRE(around.ok());
+  const auto budget = nlohmann::json::parse(agent.Must({"budget", "show", "-o", "json"}));
+  const int64_t allocatable =
+      std::stoll(budget.at("memory").at("allocatable_bytes").get<std::string>());
+  CHECK(allocatable - around->memory_max_bytes >= 0);
+  CHECK(allocatable - around->memory_max_bytes < 64 * kKiB);  // a page
+
+  const std::map<std::string, int64_t> prior = {{"gvisor", OverheadOf(agent, "gvisor")},
+                                                {"runc", OverheadOf(agent, "runc")}};
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
+    for (const char* tenant : {"house", "guest"}) {
+      agent.Must({"run", "-d", "--name", StrCat(name, "-", tenant), "--tenant", tenant, "--memory",
+                  "32Mi", "--image", "busybox", "--", "sleep", "1000"});
+    }
+  }
+  for (const auto& [driver, guess] : prior) {
+    INFO(driver << ", " << guess);
+    for (int i = 0; i < 600 && OverheadOf(agent, driver) > guess * 2 / 3; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    CHECK(OverheadOf(agent, driver) <= guess * 2 / 3);
+    CHECK(OverheadOf(agent, driver) >= guess / 4);
+  }
+  agent.StopGracefully();
+  agent.Start();
+  for (const auto& [tenant, driver] : {std::pair("house", "runc"), std::pair("guest", "gvisor")}) {
+    CHECK(OverheadOf(agent, driver) <= prior.at(driver) * 2 / 3);
+    // The least that a sandbox may have still starts.
+    CHECK(agent.Must({"run", "--name", StrCat("small-", driver), "--tenant", tenant, "--memory",
+                      "16Mi", "--image", "busybox", "--", "echo", "hello"}) == "hello");
+    CHECK(std::stoll(agent.Field(StrCat("small-", driver), "/resources/memory/overhead_bytes")) <=
+          prior.at(driver) * 2 / 3);
+  }
 }
 
 TEST_CASE("a ceiling of CPU time is in force, in the record and in the kernel", "[e2e]") {

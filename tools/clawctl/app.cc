@@ -81,6 +81,7 @@ void AddAll(CLI::App& app, Context& context) {
   AddCompatCommands(*node, context);
   AddEventsCommand(*node, context);
   AddTopCommand(*node, context);
+  AddBudgetCommands(*node, context);
   AddDoctorCommand(*node, context);
   AddCompletionCommand(*node, context);
   AddCompletionCommand(app, context);

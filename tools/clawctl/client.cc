@@ -70,6 +70,12 @@ StatusOr<pb::Node> Client::GetNode() {
   return CLAW_UNARY(NodeService, GetNode, pb::GetNodeRequest());
 }
 
+StatusOr<pb::Budget> Client::GetBudget(int64_t workload_bytes) {
+  pb::GetBudgetRequest request;
+  request.set_workload_bytes(workload_bytes);
+  return CLAW_UNARY(NodeService, GetBudget, request);
+}
+
 StatusOr<pb::CheckNodeResponse> Client::CheckNode() {
   return CLAW_UNARY(NodeService, CheckNode, pb::CheckNodeRequest());
 }

@@ -64,6 +64,7 @@ class Client {
 
   StatusOr<pb::Node> GetNode();
   StatusOr<pb::CheckNodeResponse> CheckNode();
+  StatusOr<pb::Budget> GetBudget(int64_t workload_bytes);
 
   StatusOr<pb::Tenant> CreateTenant(pb::CreateTenantRequest request);
   StatusOr<pb::Tenant> GetTenant(const std::string& name);

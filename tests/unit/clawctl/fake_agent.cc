@@ -34,6 +34,13 @@ class NodeFake final : public pb::NodeService::Service {
     *response = state_.checks;
     return grpc::Status::OK;
   }
+  grpc::Status GetBudget(ServerContext* /*context*/, const pb::GetBudgetRequest* request,
+                         pb::Budget* response) override {
+    const Lock lock(state_.mutex);
+    *response = state_.budget;
+    response->set_workload_bytes(request->workload_bytes());
+    return grpc::Status::OK;
+  }
 
  private:
   FakeState& state_;

@@ -40,6 +40,7 @@ struct FakeState {
   std::vector<pb::SandboxStats> stats;
   std::vector<pb::ImageProgress> progress;
   pb::CheckNodeResponse checks;
+  pb::Budget budget;
   // One for each TestImage, in turn; then the test is refused as PROBE_BROKEN.
   std::vector<pb::Verdict> tests;
   std::vector<pb::Verdict> verdicts;

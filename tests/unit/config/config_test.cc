@@ -48,6 +48,11 @@ allow_overrides = false
 require_signer = true
 compat_baseline = false
 max_override_hours = 24
+[budget]
+overhead_quantile_percent = 99
+overhead_half_life_hours = 24
+measure_seconds = 2
+window_seconds = 30
 [reserves]
 system = "512Mi"
 agent = 0
@@ -90,6 +95,10 @@ key = "/etc/claw/house.gpg"
   CHECK(config.require_signer);
   CHECK_FALSE(config.compat_baseline);
   CHECK(config.max_override_hours == 24);
+  CHECK(config.overhead_quantile_percent == 99);
+  CHECK(config.overhead_half_life_hours == 24);
+  CHECK(config.measure_seconds == 2);
+  CHECK(config.window_seconds == 30);
   CHECK(config.system_reserve_bytes == 512 * kMiB);
   CHECK(config.agent_reserve_bytes == 0);
   CHECK(config.eviction_reserve_bytes == 100 * kMiB);
@@ -135,6 +144,8 @@ TEST_CASE("config: mistakes are named with their line") {
       {"[policy]\nrequire_signer = 1", "policy.require_signer has to be true or false"},
       {"[policy]\nmax_override_hours = 721", "is 721; it has to lie between 1 and 720"},
       {"[policy]\nmax_override_hours = 0", "is 0; it has to lie between 1 and 720"},
+      {"[budget]\noverhead_quantile_percent = 101", "is 101; it has to lie between 50 and 100"},
+      {"[budget]\nmeasure_seconds = 0", "is 0; it has to lie between 1 and 3600"},
       {"[node]\nmemory = \"lots\"", "node.memory has to be an amount of bytes"},
       {"[node]\nmemory = 4096", "node.memory is 4096 bytes; it has to be at least 64 MiB"},
       {"[node]\nmemory = -1", "node.memory is -1 bytes"},

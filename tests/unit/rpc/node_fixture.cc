@@ -75,6 +75,7 @@ NodeFixture::NodeFixture(lifecycle::NodeConfig config)
     : config_(std::move(config)), images_(dir_.path() / "images") {
   config_.node_id = "node-under-test";
   config_.capacity_bytes = 8 * kGiB;
+  config_.measure_interval = std::chrono::hours(1);  // tests say when
   std::signal(SIGPIPE, SIG_IGN);
   Start();
 }
@@ -116,6 +117,9 @@ void NodeFixture::Start() {
                            .read_facts = [this]() -> StatusOr<MachineFacts> {
                              const std::lock_guard lock(machine_mutex_);
                              return machine_;
+                           },
+                           .limit_memory = [this](int64_t bytes) -> Status {
+                             return limit_memory ? limit_memory(bytes) : absl::OkStatus();
                            }};
   for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
   deps.host.architecture = "amd64";

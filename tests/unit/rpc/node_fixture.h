@@ -67,6 +67,9 @@ class NodeFixture {
   // What the machine's settings are from now on.
   void ChangeMachine(const std::function<void(MachineFacts&)>& change);
 
+  // Sets the limit around all sandboxes. Not while the node works.
+  std::function<Status(int64_t bytes)> limit_memory;
+
   TempDir& dir() { return dir_; }
   lifecycle::NodeConfig& config() { return config_; }  // of the next life of the agent
   FakeClock& clock() { return *clock_; }

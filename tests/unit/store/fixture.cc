@@ -128,6 +128,25 @@ CompatOverride MakeOverride(const std::string& digest) {
           .expires_at = FromMicros(1764000600000008)};
 }
 
+OverheadRecord MakeOverhead(const std::string& digest) {
+  OverheadRecord record;
+  record.sandboxes = {.image_digest = digest,
+                      .image_family = "docker.io/library/python",
+                      .driver = "gvisor",
+                      .runtime_version = "release-1",
+                      .platform = "systrap",
+                      .architecture = "amd64",
+                      .page_size_bytes = 4096};
+  record.buckets = {{3, 1.0 / 3}, {200, 7.5}};
+  record.weighed_at = FromMicros(1'764'000'000'000'001);
+  record.recent = {.bytes = 14 * kMiB, .at = FromMicros(1'764'000'000'000'002)};
+  record.samples = {{.bytes = 13 * kMiB, .at = FromMicros(1'764'000'000'000'003)}};
+  record.windows = 9;
+  record.first_at = FromMicros(1'764'000'000'000'004);
+  record.last_at = FromMicros(1'764'000'000'000'005);
+  return record;
+}
+
 RequestRecord MakeRequest(const std::string& id) {
   return {.request_id = id,
           .method = "CreateSandbox",

@@ -18,6 +18,7 @@ TEST_CASE("a new store is empty") {
   CHECK(snapshot.images.empty());
   CHECK(snapshot.verdicts.empty());
   CHECK(snapshot.overrides.empty());
+  CHECK(snapshot.overheads.empty());
   CHECK(snapshot.requests.empty());
   CHECK(snapshot.last_revision == 0);
   CHECK(store->quarantined().empty());
@@ -34,6 +35,9 @@ TEST_CASE("every kind of record comes back as it was written") {
       RETURN_IF_ERROR(transaction.PutImage(MakeImage(kDigest)));
       RETURN_IF_ERROR(transaction.PutVerdict(MakeVerdict(kDigest)));
       RETURN_IF_ERROR(transaction.PutOverride(MakeOverride(kDigest)));
+      RETURN_IF_ERROR(transaction.PutOverhead(MakeOverhead("sha256:gone")));
+      RETURN_IF_ERROR(transaction.PutOverhead(MakeOverhead(kDigest)));
+      RETURN_IF_ERROR(transaction.DeleteOverhead(OverheadKey(MakeOverhead("sha256:gone"))));
       return transaction.PutRequest(MakeRequest("r-1"));
     });
     REQUIRE(status == absl::OkStatus());
@@ -46,6 +50,7 @@ TEST_CASE("every kind of record comes back as it was written") {
   CHECK(snapshot.images == std::vector{MakeImage(kDigest)});
   CHECK(snapshot.verdicts == std::vector{MakeVerdict(kDigest)});
   CHECK(snapshot.overrides == std::vector{MakeOverride(kDigest)});
+  CHECK(snapshot.overheads == std::vector{MakeOverhead(kDigest)});
   CHECK(snapshot.requests == std::vector{MakeRequest("r-1")});
 }
 
