@@ -48,7 +48,7 @@ TEST_CASE("what is measured of a class is what the next of it is charged, and ou
   const pb::Sandbox first = node.Create(BudgetFixture::Request("first"));
   CHECK(first.resources().memory().overhead_bytes() == 64 * kMiB);
   CHECK(node.Class().levels_size() == 0);
-  for (int i = 0; i < 60; ++i) node.MeasureWindow(first, 20 * kMiB);
+  for (int i = 0; i < 40; ++i) node.MeasureWindow(first, 20 * kMiB);
   const pb::OverheadClass learned = node.Class();
   CHECK(learned.overhead_bytes() > 20 * kMiB);
   CHECK(learned.overhead_bytes() < 32 * kMiB);
@@ -57,7 +57,7 @@ TEST_CASE("what is measured of a class is what the next of it is charged, and ou
   CHECK(learned.levels(0).level() == "runtime");
   CHECK(learned.levels(1).level() == "family");
   CHECK(learned.levels(2).level() == "image");
-  CHECK(learned.levels(2).windows() == 60);
+  CHECK(learned.levels(2).windows() == 40);
   CHECK(learned.levels(2).estimate_bytes() == learned.overhead_bytes());
   CHECK(learned.samples_size() == 32);
   CHECK(learned.samples(0).bytes() == 20 * kMiB);
@@ -76,7 +76,7 @@ TEST_CASE("what is measured of a class is what the next of it is charged, and ou
   node.Restart();
   CHECK(node.Class().overhead_bytes() < learned.overhead_bytes() + kKiB);
   CHECK(node.Class().levels_size() == 3);
-  CHECK(node.Class().levels(2).windows() == 60);
+  CHECK(node.Class().levels(2).windows() == 40);
   budget = node.Budget();
   CHECK(budget.charged_workload_bytes() == 256 * kMiB);
 }
