@@ -35,12 +35,13 @@ double Fade(Time from, Time to, std::chrono::seconds half_life) {
 }
 
 // Rounds up, and stays within int64_t.
-int64_t Scale(int64_t bytes, double factor) {
-  const double scaled = std::ceil(static_cast<double>(bytes) * factor);
+int64_t ToBytes(double bytes) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
   // The largest double below 2^63 is 1024 less than it.
-  return scaled >= static_cast<double>(kMax - 1024) ? kMax : static_cast<int64_t>(scaled);
+  return bytes >= static_cast<double>(kMax - 1024) ? kMax : static_cast<int64_t>(std::ceil(bytes));
 }
+
+int64_t Scale(int64_t bytes, double factor) { return ToBytes(static_cast<double>(bytes) * factor); }
 
 double WeightOf(const OverheadRecord& record) {
   double sum = 0;
@@ -94,7 +95,8 @@ void OverheadModel::Add(const SandboxClass& sandboxes, int64_t peak_bytes, Time 
 void OverheadModel::AddTo(OverheadLevel level, const SandboxClass& sandboxes, int64_t peak_bytes,
                           Time now) {
   const std::string key = OverheadKey(level, sandboxes);
-  const int64_t peak = std::max<int64_t>(0, peak_bytes);
+  // What is beyond the last bucket counts as that, where doubles still hold every byte.
+  const int64_t peak = std::clamp<int64_t>(peak_bytes, 0, OverheadBucketBytes(kLastBucket));
   OverheadRecord& record = records_[key];
   changed_[key] = true;
   if (record.windows == 0) {
@@ -167,8 +169,10 @@ void OverheadModel::Refine(OverheadLevel level, const SandboxClass& sandboxes, T
   }
   step.borrowed_bytes = estimate.bytes;
   const int64_t own = Scale(std::max(step.quantile_bytes, step.recent_bytes), 1 + rules_.margin);
-  const int64_t above = std::max<int64_t>(0, SaturatingSub(estimate.bytes, own));
-  step.estimate_bytes = SaturatingAdd(own, Scale(above, 1 - step.trust));
+  // The formula of the header, written so that rounding keeps it monotone.
+  const auto dearer = static_cast<double>(std::max(own, estimate.bytes));
+  const double blended = step.trust * static_cast<double>(own) + (1 - step.trust) * dearer;
+  step.estimate_bytes = std::max(own, ToBytes(blended));
   estimate.bytes = step.estimate_bytes;
   estimate.steps.push_back(std::move(step));
 }

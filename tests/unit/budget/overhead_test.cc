@@ -187,13 +187,16 @@ TEST_CASE("estimates are monotone and never leave the numbers") {
       const int64_t after = higher.Estimate(sandboxes, prior, now).bytes;
       RC_ASSERT(after >= 0);
       // A peak is covered at once, and one above the estimate never lowers it.
-      if (high >= before) RC_ASSERT(after >= before);
-      RC_ASSERT(after >= high);
+      const int64_t most = OverheadBucketBytes(285);
+      if (high >= before && before <= most) RC_ASSERT(after >= before);
+      RC_ASSERT(after >= std::min(high, most));
     }
     const auto asked = ClassOf("a");
     const int64_t low = lower.Estimate(asked, prior, now).bytes;
     RC_ASSERT(low >= 0);
-    RC_ASSERT(higher.Estimate(asked, prior, now).bytes >= low);
+    // What fades is rounded up to whole bytes at different times, and weights are doubles.
+    const int64_t rounding = 2 + low / (int64_t{1} << 50);
+    RC_ASSERT(SaturatingAdd(higher.Estimate(asked, prior, now).bytes, rounding) >= low);
     const int64_t more = *rc::gen::inRange<int64_t>(0, kGiB);
     RC_ASSERT(lower.Estimate(asked, SaturatingAdd(prior, more), now).bytes >= low);
   });
