@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <thread>
 
 #include "agent/base/subprocess.h"
 #include "agent/host/host_info.h"
@@ -87,6 +88,8 @@ TEST_CASE("a name that looks like the end of a name does not confuse the fields"
 
 TEST_CASE("what a process is can be read") {
   Process child = Sleeper();
+  // Spawn returns when exec has closed its pipe, which is before the kernel fills in the arguments.
+  while (CommandLine(child.pid()).empty()) std::this_thread::yield();
   CHECK(CommandLine(child.pid()) == std::vector<std::string>{"sleep", "1000"});
   CHECK(Executable(child.pid()).find("sleep") != std::string::npos);
   CHECK(*StatusField(child.pid(), "NoNewPrivs") == "0");
