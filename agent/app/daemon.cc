@@ -207,13 +207,8 @@ Status Daemon::LimitMemory(int64_t bytes) {
                       ? cgroups_->Create(own, {.memory_max_bytes = bytes})
                       : cgroups_->SetMemoryMax(own, bytes));
   ASSIGN_OR_RETURN(const host::CgroupLimits limits, cgroups_->ReadLimits(own));
-  // The kernel rounds down to pages.
-  const int64_t missing = bytes - limits.memory_max_bytes;
-  if (limits.memory_max_bytes > 0 && missing >= 0 && missing < host_.page_size_bytes) {
-    return absl::OkStatus();
-  }
-  return Internal("the limit of cgroup ", own, " reads back as ", limits.memory_max_bytes,
-                  " instead of ", bytes, " bytes");
+  return Annotate(host::CheckMemoryMax(limits, bytes, host_.page_size_bytes),
+                  StrCat("cgroup ", own));
 }
 
 void Daemon::RemoveOwnCgroup() {

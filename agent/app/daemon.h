@@ -44,9 +44,9 @@ class Daemon {
   lifecycle::Task<void> HandleSignals();
   lifecycle::Task<void> LogEvents();
   void ReloadLogLevel();
-  // What holds the sandboxes' cgroups, if there are none. When nothing is under way any more.
   // Around all sandboxes, read back. Blocks.
   Status LimitMemory(int64_t bytes);
+  // What holds the sandboxes' cgroups, if there are none. When nothing is under way any more.
   void RemoveOwnCgroup();
 
   const CommandLine command_line_;

@@ -6,6 +6,14 @@
 
 namespace claw::budget {
 
+namespace {
+
+int64_t Available(int64_t allocatable_bytes, int64_t charged_bytes) {
+  return std::max<int64_t>(0, SaturatingSub(allocatable_bytes, charged_bytes));
+}
+
+}  // namespace
+
 int64_t Allocatable(int64_t capacity_bytes, const Reserves& reserves) {
   const int64_t reserved = SaturatingAdd(SaturatingAdd(reserves.system_bytes, reserves.agent_bytes),
                                          reserves.eviction_bytes);
@@ -22,7 +30,7 @@ Status Admit(int64_t allocatable_bytes, int64_t charged_bytes, const Memory& mem
   if (memory.cgroup_max_bytes <= 0) {
     return Internal("a charge of ", memory.cgroup_max_bytes, " bytes cannot be right");
   }
-  const int64_t available = std::max<int64_t>(0, SaturatingSub(allocatable_bytes, charged_bytes));
+  const int64_t available = Available(allocatable_bytes, charged_bytes);
   if (memory.cgroup_max_bytes <= available) return absl::OkStatus();
   ErrorDetail detail{.reason = "MEMORY_EXHAUSTED",
                      .constraint = "node.memory.allocatable_bytes",
@@ -39,6 +47,11 @@ Status Admit(int64_t allocatable_bytes, int64_t charged_bytes, const Memory& mem
              FormatBytes(memory.overhead_bytes), " for its runtime), ", FormatBytes(available),
              " of ", FormatBytes(allocatable_bytes), " are free"),
       detail);
+}
+
+int64_t MoreFit(int64_t allocatable_bytes, int64_t charged_bytes, const Memory& memory) {
+  if (memory.cgroup_max_bytes <= 0) return 0;
+  return Available(allocatable_bytes, charged_bytes) / memory.cgroup_max_bytes;
 }
 
 }  // namespace claw::budget

@@ -25,4 +25,7 @@ Memory Charge(int64_t workload_bytes, int64_t overhead_bytes);
 // time. RESOURCE_EXHAUSTED, reason MEMORY_EXHAUSTED, with needed and available.
 Status Admit(int64_t allocatable_bytes, int64_t charged_bytes, const Memory& memory);
 
+// How many such charges fit beside those that are there; 0 for one that is not positive.
+int64_t MoreFit(int64_t allocatable_bytes, int64_t charged_bytes, const Memory& memory);
+
 }  // namespace claw::budget

@@ -1,7 +1,6 @@
 #include "agent/budget/overhead.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 

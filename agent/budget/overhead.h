@@ -15,14 +15,14 @@
 // half_life, in buckets that grow by 5% from 1 MiB: the shape of Kubernetes' vertical pod
 // autoscaler. The estimate of a level is
 //
-//   own      = max(quantile of the weights, recent peak)      the recent peak fades on its own
+//   own      = (1 + margin) x max(quantile of the weights, recent peak)
 //   estimate = own + (1 - c) x max(0, borrowed - own)         c = weight / (weight + full_trust)
 //
-// where `borrowed` is the estimate of the next wider level. It rises at once with a higher peak and
-// falls as fast as trust grows and old peaks fade. The runtime's level only ever adds to the prior:
-// that strangers are cheap says nothing about an image that nobody has seen. It adds by its
-// quantile alone, and no more than doubles the prior: one tenant's peaks must not shut the others
-// out.
+// where the recent peak fades on its own, and `borrowed` is the estimate of the next wider level.
+// It rises at once with a higher peak and falls as fast as trust grows and old peaks fade. The
+// runtime's level only ever adds to the prior: that strangers are cheap says nothing about an image
+// that nobody has seen. It adds by its quantile alone, and no more than doubles the prior: one
+// tenant's peaks must not shut the others out.
 
 namespace claw::budget {
 

@@ -22,6 +22,9 @@ struct CgroupLimits {
   bool operator==(const CgroupLimits&) const = default;
 };
 
+// OK if the memory limit is what was asked for, but for the kernel's rounding down to pages.
+Status CheckMemoryMax(const CgroupLimits& limits, int64_t wanted_bytes, int64_t page_size_bytes);
+
 struct CgroupUsage {
   int64_t memory_bytes = 0;
   int64_t memory_peak_bytes = 0;  // 0: not known (v2 before Linux 5.19)

@@ -99,10 +99,7 @@ Task<StatusOr<Node::ProbeOutcome>> Node::RunProbe(std::shared_ptr<CompatTest> te
   launch.trace_syscalls = plan.trace;
   launch.refused_calls = plan.refused_calls;
   // From the check to the charge there is no co_await: nobody can take the room in between.
-  CO_RETURN_IF_ERROR(memory_limit_);
-  const MemoryView view = memory();
-  CO_RETURN_IF_ERROR(
-      budget::Admit(view.allocatable_bytes, view.charged_bytes, launch.resources.memory));
+  CO_RETURN_IF_ERROR(Admit(launch.resources.memory));
   const std::string id = launch.id;
   test->charges[id] = launch.resources.memory.cgroup_max_bytes;
   drivers::Driver* driver = plan.runtime.driver;

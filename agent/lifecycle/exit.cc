@@ -29,10 +29,7 @@ void Node::WatchExit(const std::shared_ptr<Entry>& entry) {
       asio::co_spawn(executor, OnExit(entry, std::move(seen)), asio::detached);
     });
   };
-  if (!measuring_) {
-    measuring_ = true;
-    asio::co_spawn(deps_.strand, MeasureWhileAnyRuns(), asio::detached);
-  }
+  StartMeasuring();
   const Status waiting = driver->Wait(entry->record.handle, on_exit);
   // A handle that cannot be read: what it stood for cannot be watched, so it is ended.
   if (!waiting.ok()) on_exit({.exited_at = deps_.clock.Now()});

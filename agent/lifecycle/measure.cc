@@ -3,6 +3,7 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
+#include "agent/lifecycle/plan.h"
 
 namespace claw::lifecycle {
 namespace {
@@ -20,21 +21,7 @@ std::string FamilyOf(const Image& image) {
   return name.substr(0, tag);
 }
 
-bool Runs(const Sandbox& sandbox) {
-  return sandbox.state == SandboxState::kRunning || sandbox.state == SandboxState::kStopping;
-}
-
 }  // namespace
-
-SandboxClass Node::ClassOf(const Image& image, const DriverState& state) const {
-  return {.image_digest = image.digest,
-          .image_family = FamilyOf(image),
-          .driver = std::string(state.driver->name()),
-          .runtime_version = state.fingerprint.runtime_version,
-          .platform = state.fingerprint.platform,
-          .architecture = deps_.host.architecture,
-          .page_size_bytes = deps_.host.page_size_bytes};
-}
 
 SandboxClass Node::ClassOf(const Sandbox& sandbox) const {
   SandboxClass sandboxes{.image_digest = sandbox.image_digest,
@@ -49,9 +36,15 @@ SandboxClass Node::ClassOf(const Sandbox& sandbox) const {
   return sandboxes;
 }
 
+void Node::StartMeasuring() {
+  if (measuring_) return;
+  measuring_ = true;
+  asio::co_spawn(deps_.strand, MeasureWhileAnyRuns(), asio::detached);
+}
+
 Task<void> Node::MeasureWhileAnyRuns() {
   auto saved_at = std::chrono::steady_clock::now();
-  const auto runs = [](const auto& entry) { return Runs(entry.second->record); };
+  const auto runs = [](const auto& entry) { return IsRunning(entry.second->record.state); };
   // Whoever starts a sandbox after the last one has ended starts this anew.
   while (!draining_ && std::any_of(sandboxes_.begin(), sandboxes_.end(), runs)) {
     co_await Sleep(config_.measure_interval);
@@ -71,7 +64,7 @@ Task<void> Node::Measure() {
   if (!found.ok()) co_return;
   for (const SandboxStats& one : *found) {
     const auto it = sandboxes_.find(one.id);
-    if (it == sandboxes_.end() || !Runs(it->second->record)) continue;
+    if (it == sandboxes_.end() || !IsRunning(it->second->record.state)) continue;
     Entry& entry = *it->second;
     // A record of before this was kept does not say what it runs under.
     if (entry.record.runtime_version.empty()) continue;
@@ -103,29 +96,6 @@ Task<void> Node::SaveOverheads() {
   if (!saved.ok()) overheads_.PutBack(changes);
 }
 
-Task<void> Node::LimitMemory() {
-  if (memory_limit_.ok()) co_return;
-  if (!deps_.limit_memory) {
-    memory_limit_ = absl::OkStatus();
-    co_return;
-  }
-  const int64_t allocatable = memory().allocatable_bytes;
-  auto work = [limit = deps_.limit_memory, allocatable] { return limit(allocatable); };
-  const Status set = co_await deps_.pool.Run(std::move(work));
-  if (set.ok()) {
-    memory_limit_ = set;
-    co_return;
-  }
-  // What the sandboxes may take together cannot be proven, so none is added.
-  memory_limit_ = MakeError(
-      StatusCode::kFailedPrecondition,
-      StrCat("the memory limit around all sandboxes is not in force: ", ToStd(set.message())),
-      {.reason = "MEMORY_LIMIT_UNPROVEN",
-       .constraint = "node.memory.allocatable_bytes",
-       .needed = StrCat(allocatable, " bytes"),
-       .retry_after = std::chrono::seconds(10)});
-}
-
 std::vector<Node::OverheadView> Node::ListOverheads() const {
   std::map<std::string, OverheadView> views;
   const Time now = deps_.clock.Now();
@@ -147,7 +117,11 @@ std::vector<Node::OverheadView> Node::ListOverheads() const {
   }
   for (const auto& [digest, image] : images_) {
     for (const DriverState& state : drivers_) {
-      if (state.fingerprint.healthy) add(ClassOf(image, state));
+      if (!state.fingerprint.healthy) continue;
+      Sandbox next;
+      next.image_digest = digest;
+      SetRuntime(state, next);
+      add(ClassOf(next));
     }
   }
   std::vector<OverheadView> list;

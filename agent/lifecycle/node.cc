@@ -50,24 +50,6 @@ drivers::Driver* Node::DriverFor(const std::string& name) const {
   return nullptr;
 }
 
-MemoryView Node::memory() const {
-  MemoryView view;
-  view.capacity_bytes = config_.capacity_bytes;
-  view.allocatable_bytes = budget::Allocatable(config_.capacity_bytes, config_.reserves);
-  view.reserved_bytes = view.capacity_bytes - view.allocatable_bytes;
-  for (const auto& [id, entry] : sandboxes_) {
-    const Sandbox& record = entry->record;
-    if (record.released) continue;
-    const Memory& charge = record.resources.memory;
-    view.charged_workload_bytes = SaturatingAdd(view.charged_workload_bytes, charge.workload_bytes);
-    view.charged_overhead_bytes = SaturatingAdd(view.charged_overhead_bytes, charge.overhead_bytes);
-    view.charged_bytes = SaturatingAdd(view.charged_bytes, charge.cgroup_max_bytes);
-  }
-  view.charged_test_bytes = CompatBytes();
-  view.charged_bytes = SaturatingAdd(view.charged_bytes, view.charged_test_bytes);
-  return view;
-}
-
 std::vector<std::string> Node::conditions() const {
   std::vector<std::string> problems;
   for (const DriverState& state : drivers_) {

@@ -210,7 +210,7 @@ class Node {
   const host::HostInfo& host() const { return deps_.host; }
   const NodeConfig& config() const { return config_; }
   const std::vector<DriverState>& drivers() const { return drivers_; }
-  MemoryView memory() const;
+  MemoryView memory() const;                    // admit.cc
   std::vector<std::string> conditions() const;  // what is wrong; empty: ready
   Time started_at() const { return started_at_; }
   const std::string& incarnation() const { return incarnation_; }
@@ -253,12 +253,16 @@ class Node {
   Task<void> RefreshDrivers();
 
   // measure.cc
-  SandboxClass ClassOf(const Image& image, const DriverState& state) const;
-  SandboxClass ClassOf(const Sandbox& sandbox) const;  // of the runtime that it was started with
+  SandboxClass ClassOf(const Sandbox& sandbox) const;  // of the runtime that it is started with
+  void StartMeasuring();                               // until nothing runs any more
   Task<void> MeasureWhileAnyRuns();
   void CloseWindow(Entry& entry, Time now);
   Task<void> SaveOverheads();
-  // Sets the limit around all sandboxes unless it is in force.
+
+  // admit.cc
+  // Whether one more charge fits, and the limit around all sandboxes is in force.
+  Status Admit(const Memory& charge) const;
+  // Sets that limit unless it is.
   Task<void> LimitMemory();
 
   // images.cc

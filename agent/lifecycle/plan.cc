@@ -59,6 +59,12 @@ std::vector<std::string> EnvironmentOf(const SandboxSpec& spec, const Image& ima
   return env;
 }
 
+void SetRuntime(const DriverState& state, Sandbox& record) {
+  record.driver = state.driver->name();
+  record.runtime_version = state.fingerprint.runtime_version;
+  record.platform = state.fingerprint.platform;
+}
+
 StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
   ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(spec.tenant));
   ASSIGN_OR_RETURN(const Image image, FindImage(spec.image));
@@ -90,19 +96,14 @@ StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
   plan.record.spec = spec;
   plan.record.isolation = isolation;
   plan.record.decision = decision.record;
-  plan.record.driver = state->driver->name();
-  plan.record.runtime_version = state->fingerprint.runtime_version;
-  plan.record.platform = state->fingerprint.platform;
+  SetRuntime(*state, plan.record);
   plan.record.image_digest = image.digest;
   const budget::OverheadEstimate overhead = overheads_.Estimate(
-      ClassOf(image, *state), state->fingerprint.overhead_prior_bytes, deps_.clock.Now());
+      ClassOf(plan.record), state->fingerprint.overhead_prior_bytes, deps_.clock.Now());
   plan.record.resources = {.memory = budget::Charge(spec.workload_bytes, overhead.bytes),
                            .cpu_millis = spec.cpu_millis,
                            .pids_max = spec.pids_max};
-  RETURN_IF_ERROR(memory_limit_);
-  const MemoryView view = memory();
-  RETURN_IF_ERROR(
-      budget::Admit(view.allocatable_bytes, view.charged_bytes, plan.record.resources.memory));
+  RETURN_IF_ERROR(Admit(plan.record.resources.memory));
   plan.launch = MakeLaunch(spec, image, plan.record.resources);
   plan.launch.image_rootfs = deps_.images.RootfsPath(image.digest);
   if (plan.launch.argv.empty() || plan.launch.argv[0].empty()) {

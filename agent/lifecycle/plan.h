@@ -12,6 +12,9 @@ struct Node::Plan {
   Tenant tenant{};
 };
 
+// Sets what the record says of its driver and runtime, as they were found.
+void SetRuntime(const DriverState& state, Sandbox& record);
+
 // What to run, from what the caller and the image say. `command` replaces the image's entry point
 // and, with it, its command; `args` replace the image's command.
 std::vector<std::string> ProgramOf(const SandboxSpec& spec, const Image& image);

@@ -46,9 +46,7 @@ Task<StatusOr<std::vector<Node::SandboxStats>>> Node::GetStats(std::string name)
   if (!name.empty()) CO_RETURN_IF_ERROR(FindOrError(name).status());
   for (const auto& [id, entry] : sandboxes_) {
     const Sandbox& record = entry->record;
-    const bool runs =
-        record.state == SandboxState::kRunning || record.state == SandboxState::kStopping;
-    if (runs && (name.empty() || entry == Find(name))) {
+    if (IsRunning(record.state) && (name.empty() || entry == Find(name))) {
       questions.push_back({id, DriverFor(record.driver), record.handle});
     }
   }

@@ -126,6 +126,10 @@ bool IsTerminal(SandboxState state) {
          state == SandboxState::kLost;
 }
 
+bool IsRunning(SandboxState state) {
+  return state == SandboxState::kRunning || state == SandboxState::kStopping;
+}
+
 Status Transition(Sandbox& sandbox, SandboxState to) {
   using S = SandboxState;
   static constexpr std::array<std::pair<S, S>, 14> kMoves = {{

@@ -132,6 +132,8 @@ StatusOr<SandboxState> ParseSandboxState(std::string_view text);
 StatusOr<EndReason> ParseEndReason(std::string_view text);
 
 bool IsTerminal(SandboxState state);
+// Its program has been started and is not known to have ended: running or stopping.
+bool IsRunning(SandboxState state);
 
 // The one table of legal moves. FAILED_PRECONDITION for any other; staying put is legal.
 Status Transition(Sandbox& sandbox, SandboxState to);

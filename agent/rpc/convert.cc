@@ -129,10 +129,6 @@ void SetResources(const Resources& resources, pb::Resources* out) {
   out->set_pids_max(resources.pids_max);
 }
 
-bool HasProcess(SandboxState state) {
-  return state == SandboxState::kRunning || state == SandboxState::kStopping;
-}
-
 }  // namespace
 
 pb::IsolationClass ToProto(IsolationClass isolation) {
@@ -241,7 +237,7 @@ pb::Sandbox ToProto(const Sandbox& sandbox) {
   proto.set_runtime_proof(sandbox.runtime_proof);
   if (sandbox.exit) *proto.mutable_exit() = ToProto(*sandbox.exit);
   proto.set_failure(sandbox.failure);
-  if (HasProcess(sandbox.state)) proto.set_pid(sandbox.process.pid);
+  if (IsRunning(sandbox.state)) proto.set_pid(sandbox.process.pid);
   SetTime(sandbox.created_at, proto.mutable_create_time());
   if (sandbox.started_at != Time{}) SetTime(sandbox.started_at, proto.mutable_start_time());
   proto.set_released(sandbox.released);

@@ -147,13 +147,12 @@ Task<StatusOr<pb::Budget>> GetBudget(const Context& context, const pb::GetBudget
   budget.set_charged_overhead_bytes(memory.charged_overhead_bytes);
   budget.set_charged_test_bytes(memory.charged_test_bytes);
   budget.set_workload_bytes(workload);
-  const int64_t available = budget.memory().available_bytes();
   std::vector<lifecycle::Node::OverheadView> views = node.ListOverheads();
   for (const lifecycle::Node::OverheadView& view : views) {
     pb::OverheadClass* out = budget.add_classes();
     *out = ToProto(view);
-    const Memory each = budget::Charge(workload, view.estimate.bytes);
-    out->set_more_fit(available / each.cgroup_max_bytes);
+    out->set_more_fit(budget::MoreFit(memory.allocatable_bytes, memory.charged_bytes,
+                                      budget::Charge(workload, view.estimate.bytes)));
   }
   co_return budget;
 }

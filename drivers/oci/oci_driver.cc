@@ -203,12 +203,7 @@ Status OciDriver::CheckLimits(const Instance& instance) {
   const std::string path = CgroupOf(instance.id);
   RETURN_IF_ERROR(cgroups_.CheckMember(path, static_cast<pid_t>(instance.process.pid)));
   ASSIGN_OR_RETURN(const host::CgroupLimits limits, cgroups_.ReadLimits(path));
-  // The kernel rounds down to pages.
-  const int64_t missing = instance.cgroup_max_bytes - limits.memory_max_bytes;
-  if (limits.memory_max_bytes <= 0 || missing < 0 || missing >= host_.page_size_bytes) {
-    return Internal("the memory limit reads back as ", limits.memory_max_bytes, " instead of ",
-                    instance.cgroup_max_bytes, " bytes");
-  }
+  RETURN_IF_ERROR(host::CheckMemoryMax(limits, instance.cgroup_max_bytes, host_.page_size_bytes));
   if (limits.pids_max <= 0) return Internal("the limit of pids is not in force");
   return absl::OkStatus();
 }

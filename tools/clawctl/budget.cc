@@ -12,7 +12,6 @@
 namespace claw::ctl {
 namespace {
 
-constexpr int64_t kDefaultBytes = 128 * kMiB;
 constexpr size_t kBarWidth = 60;
 constexpr size_t kChartWidth = 40;
 
@@ -119,11 +118,9 @@ std::string Chart(const pb::OverheadClass& one) {
   for (const pb::OverheadPeak& sample : one.samples()) {
     const auto width = static_cast<size_t>(static_cast<double>(sample.bytes()) /
                                            static_cast<double>(most) * kChartWidth);
-    text += StrCat(
-        "  ",
-        FormatTime(FromMicros(sample.time().seconds() * 1'000'000 + sample.time().nanos() / 1000)),
-        "  ", absl::StrFormat("%10s", FormatBytes(sample.bytes())), "  ", std::string(width, '='),
-        "\n");
+    text += StrCat("  ", FormatTime(ToTime(sample.time())), "  ",
+                   absl::StrFormat("%10s", FormatBytes(sample.bytes())), "  ",
+                   std::string(width, '='), "\n");
   }
   return text.empty() ? "  nothing has been measured yet\n" : text;
 }
@@ -155,7 +152,7 @@ std::string Explain(const Context& context, const pb::OverheadClass& one, bool w
 }
 
 Status ExplainClass(Context& context, const std::string& image, const std::string& driver) {
-  ASSIGN_OR_RETURN(const pb::Budget budget, context.client().GetBudget(kDefaultBytes));
+  ASSIGN_OR_RETURN(const pb::Budget budget, context.client().GetBudget(0));
   std::vector<const pb::OverheadClass*> meant;
   for (const pb::OverheadClass& one : budget.classes()) {
     if (IsMeant(one, image, driver)) meant.push_back(&one);
@@ -179,14 +176,8 @@ Status ExplainClass(Context& context, const std::string& image, const std::strin
   return absl::OkStatus();
 }
 
-Status ShowBudget(Context& context, const std::string& memory) {
-  int64_t bytes = kDefaultBytes;
-  if (!memory.empty()) {
-    const StatusOr<int64_t> parsed = ParseBytes(memory);
-    if (!parsed.ok()) return UsageError(StrCat("--memory: ", ToStd(parsed.status().message())));
-    bytes = *parsed;
-  }
-  ASSIGN_OR_RETURN(const pb::Budget budget, context.client().GetBudget(bytes));
+Status ShowBudget(Context& context, int64_t workload_bytes) {
+  ASSIGN_OR_RETURN(const pb::Budget budget, context.client().GetBudget(workload_bytes));
   context.PrintItem(budget, [&](bool wide) { return Show(context, budget, wide); });
   return absl::OkStatus();
 }
@@ -197,7 +188,7 @@ void AddBudgetCommands(CLI::App& parent, Context& context) {
   CLI::App* group =
       AddGroup(parent, "budget", "Show where the node's memory goes", "clawctl node budget show");
   struct Options {
-    std::string memory;
+    int64_t workload_bytes = 0;  // the node's own choice
     std::string image;
     std::string driver;
   };
@@ -205,9 +196,12 @@ void AddBudgetCommands(CLI::App& parent, Context& context) {
   CLI::App* show = AddCommand(
       *group, "show", "Draw capacity, reserves, charges and what is free; how many more fit",
       "clawctl node budget show --memory 256Mi\n  clawctl node budget show -o json");
-  show->add_option("--memory", options->memory,
-                   "Workload of the sandboxes that are counted (default: 128Mi)");
-  SetAction(show, context, [&context, options] { return ShowBudget(context, options->memory); });
+  AddBytes(
+      *show, "--memory", [options](int64_t bytes) { options->workload_bytes = bytes; },
+      "Workload of the sandboxes that are counted")
+      ->default_str("128Mi");
+  SetAction(show, context,
+            [&context, options] { return ShowBudget(context, options->workload_bytes); });
 
   CLI::App* explain =
       AddCommand(*group, "explain", "Show why sandboxes of an image are charged what they are",

@@ -1,5 +1,6 @@
 #include "tools/clawctl/cli.h"
 
+#include "agent/base/bytes.h"
 #include "tools/clawctl/error.h"
 #include "tools/clawctl/format.h"
 
@@ -33,6 +34,20 @@ void SetAction(CLI::App* command, Context& context, std::function<Status()> acti
 
 void SetCodeAction(CLI::App* command, Context& context, std::function<int()> action) {
   command->callback([&context, action = std::move(action)] { context.action = action; });
+}
+
+CLI::Option* AddBytes(CLI::App& command, const std::string& name,
+                      std::function<void(int64_t bytes)> set, const std::string& description) {
+  return command
+      .add_option_function<std::string>(
+          name,
+          [name, set = std::move(set)](const std::string& text) {
+            const StatusOr<int64_t> bytes = ParseBytes(text);
+            ThrowIfError(name, bytes.status());
+            set(*bytes);
+          },
+          description)
+      ->type_name("BYTES");
 }
 
 void ThrowIfError(const std::string& option, const Status& status) {

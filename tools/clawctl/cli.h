@@ -34,6 +34,10 @@ CLI::Option* AddDuration(CLI::App& command, const std::string& name,
                          std::optional<std::chrono::milliseconds>& target,
                          const std::string& description, const std::string& fallback);
 
+// An option whose value is an amount of bytes, "256Mi"; a wrong one is a usage error.
+CLI::Option* AddBytes(CLI::App& command, const std::string& name,
+                      std::function<void(int64_t bytes)> set, const std::string& description);
+
 // Turns an error into the exception that CLI11 reports as a usage error.
 void ThrowIfError(const std::string& option, const Status& status);
 

@@ -1,6 +1,5 @@
 #include <absl/strings/str_format.h>
 
-#include "agent/base/bytes.h"
 #include "tools/clawctl/cli.h"
 #include "tools/clawctl/commands.h"
 #include "tools/clawctl/compat_image.h"
@@ -135,15 +134,9 @@ void AddTestCommand(CLI::App& group, Context& context) {
               "times")
       ->type_name("CMD");
   AddExpectations(*test, options);
-  test->add_option_function<std::string>(
-          "--memory",
-          [options](const std::string& text) {
-            const auto bytes = ParseBytes(text);
-            ThrowIfError("--memory", bytes.status());
-            options->request.set_workload_bytes(*bytes);
-          },
-          "Memory of a probe, 16Mi to 16Ti")
-      ->type_name("BYTES")
+  AddBytes(
+      *test, "--memory", [options](int64_t bytes) { options->request.set_workload_bytes(bytes); },
+      "Memory of a probe, 16Mi to 16Ti")
       ->default_str("512Mi");
   test->add_flag_callback(
       "--baseline", [options] { options->request.set_baseline(true); },

@@ -41,6 +41,10 @@ bool Context::OutIsTerminal() const { return ::isatty(io_.out) == 1; }
 bool Context::ErrIsTerminal() const { return ::isatty(io_.err) == 1; }
 bool Context::UsesColor() const { return !options.no_color && OutIsTerminal(); }
 
+Time ToTime(const google::protobuf::Timestamp& time) {
+  return FromMicros(time.seconds() * 1'000'000 + time.nanos() / 1000);
+}
+
 std::string Context::AgeOf(bool has_time, const google::protobuf::Timestamp& time) const {
   if (!has_time) return "-";
   return FormatAge(std::chrono::seconds(ToMicros(Now()) / 1'000'000 - time.seconds()));

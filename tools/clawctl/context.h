@@ -15,6 +15,8 @@
 
 namespace claw::ctl {
 
+Time ToTime(const google::protobuf::Timestamp& time);
+
 constexpr std::string_view kDefaultSocket = "/run/clawlet/clawlet.sock";
 
 // Options that every command has.

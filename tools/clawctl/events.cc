@@ -13,9 +13,7 @@ struct EventsOptions {
   int64_t since_revision = 0;
 };
 
-std::string TimeOf(const pb::Event& event) {
-  return FormatTime(FromMicros(event.time().seconds() * 1'000'000 + event.time().nanos() / 1000));
-}
+std::string TimeOf(const pb::Event& event) { return FormatTime(ToTime(event.time())); }
 
 Table EventTable(const std::vector<pb::Event>& events) {
   Table table({{"REVISION"},

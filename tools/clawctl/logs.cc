@@ -33,10 +33,6 @@ class LineStamper {
   bool at_start_ = true;
 };
 
-Time ToTime(const google::protobuf::Timestamp& time) {
-  return FromMicros(time.seconds() * 1'000'000 + time.nanos() / 1000);
-}
-
 Status Logs(Context& context, LogsOptions& logs) {
   ASSIGN_OR_RETURN(const std::string name, ResolveSandbox(context.client(), logs.name));
   logs.request.set_name(name);

@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <thread>
 
-#include "agent/base/bytes.h"
 #include "tools/clawctl/cli.h"
 #include "tools/clawctl/commands.h"
 #include "tools/clawctl/error.h"
@@ -139,16 +138,9 @@ int Run(Context& context, RunOptions& run) {
 }
 
 void AddWorkloadOptions(CLI::App& command, RunOptions& run) {
-  command
-      .add_option_function<std::string>(
-          "--memory",
-          [&run](const std::string& text) {
-            const auto bytes = ParseBytes(text);
-            ThrowIfError("--memory", bytes.status());
-            run.spec.set_workload_bytes(*bytes);
-          },
-          "Memory for the program, 16Mi to 16Ti; what the runtime needs comes on top")
-      ->type_name("BYTES")
+  AddBytes(
+      command, "--memory", [&run](int64_t bytes) { run.spec.set_workload_bytes(bytes); },
+      "Memory for the program, 16Mi to 16Ti; what the runtime needs comes on top")
       ->default_str("128Mi");
   command
       .add_option_function<std::string>(

@@ -2,7 +2,6 @@
 
 #include <limits>
 
-#include "agent/base/bytes.h"
 #include "tools/clawctl/error.h"
 #include "tools/clawctl/format.h"
 
@@ -13,16 +12,9 @@ void AddQuota(CLI::App& command, TenantOptions& options) {
   command.add_option("--max-sandboxes", options.sandboxes, "Most sandboxes at a time; 0: no bound")
       ->type_name("N")
       ->check(CLI::Range(0, std::numeric_limits<int32_t>::max()).description(""));
-  command
-      .add_option_function<std::string>(
-          "--max-memory",
-          [&options](const std::string& text) {
-            const auto bytes = ParseBytes(text);
-            ThrowIfError("--max-memory", bytes.status());
-            options.workload_bytes = *bytes;
-          },
-          "Most memory of its programs together; 0: no bound")
-      ->type_name("BYTES");
+  AddBytes(
+      command, "--max-memory", [&options](int64_t bytes) { options.workload_bytes = bytes; },
+      "Most memory of its programs together; 0: no bound");
   command
       .add_option_function<std::string>(
           "--max-cpus",

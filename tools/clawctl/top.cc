@@ -35,15 +35,11 @@ StatusOr<Sample> Take(Client& client) {
   return sample;
 }
 
-int64_t MicrosOf(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1'000'000 + time.nanos() / 1000;
-}
-
 // Percent of one CPU between two samples; "-" without an earlier one.
 std::string CpuPercent(const pb::SandboxStats& now, const Sample& before) {
   const auto found = before.stats.find(now.name());
   if (found == before.stats.end()) return "-";
-  const int64_t wall = MicrosOf(now.time()) - MicrosOf(found->second.time());
+  const int64_t wall = ToMicros(ToTime(now.time())) - ToMicros(ToTime(found->second.time()));
   const int64_t used = now.cpu_usage_micros() - found->second.cpu_usage_micros();
   if (wall <= 0 || used < 0) return "-";
   return absl::StrFormat("%.1f", 100.0 * static_cast<double>(used) / static_cast<double>(wall));

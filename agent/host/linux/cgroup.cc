@@ -378,6 +378,15 @@ class CgroupsV2 final : public CgroupsBase {
 
 }  // namespace
 
+Status CheckMemoryMax(const CgroupLimits& limits, int64_t wanted_bytes, int64_t page_size_bytes) {
+  const int64_t missing = wanted_bytes - limits.memory_max_bytes;
+  if (limits.memory_max_bytes > 0 && missing >= 0 && missing < page_size_bytes) {
+    return absl::OkStatus();
+  }
+  return Internal("the memory limit reads back as ", limits.memory_max_bytes, " instead of ",
+                  wanted_bytes, " bytes");
+}
+
 StatusOr<std::unique_ptr<Cgroups>> Cgroups::Detect(const fs::path& mountinfo) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(mountinfo));
   ASSIGN_OR_RETURN(Hierarchies hierarchies, ParseHierarchies(text));

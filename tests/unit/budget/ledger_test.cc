@@ -35,6 +35,15 @@ TEST_CASE("what fits to the byte is admitted, one more is not") {
   CHECK_FALSE(Admit(100, 101, Charge(1, 0)).ok());  // reserves were raised under what runs
 }
 
+TEST_CASE("as many more fit as are admitted one after the other") {
+  CHECK(MoreFit(100, 20, Charge(30, 10)) == 2);
+  CHECK(MoreFit(100, 21, Charge(30, 10)) == 1);
+  CHECK(MoreFit(100, 101, Charge(1, 0)) == 0);
+  CHECK(MoreFit(100, kMax, Charge(1, 0)) == 0);
+  CHECK(MoreFit(kMax, 0, Charge(1, 0)) == kMax);
+  CHECK(MoreFit(kMax, 0, Charge(0, 0)) == 0);
+}
+
 TEST_CASE("a refusal says what was needed, what there was and when to try again (I6)") {
   const Status status = Admit(100 * kMiB, 60 * kMiB, Charge(64 * kMiB, 16 * kMiB));
   CHECK(status.code() == StatusCode::kResourceExhausted);
