@@ -1,8 +1,6 @@
 #include "agent/config.h"
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
 
 #include "agent/base/file.h"
@@ -11,10 +9,6 @@ namespace claw {
 namespace {
 
 constexpr int64_t kMaxConfigBytes = kMiB;
-constexpr int64_t kMinSystemReserve = 256 * kMiB;
-constexpr int64_t kMaxSystemReserve = kGiB;
-constexpr int64_t kAgentReserve = 64 * kMiB;
-constexpr int64_t kEvictionReserve = 100 * kMiB;
 
 }  // namespace
 
@@ -25,30 +19,16 @@ StatusOr<Config> LoadConfig(const std::filesystem::path& file) {
 }
 
 StatusOr<budget::Reserves> ResolveReserves(const Config& config, int64_t capacity_bytes) {
-  budget::Reserves reserves{
-      .system_bytes = std::clamp(capacity_bytes / 20, kMinSystemReserve, kMaxSystemReserve),
-      .agent_bytes = kAgentReserve,
-      .eviction_bytes = kEvictionReserve};
-  const std::array<std::pair<const std::optional<int64_t>*, int64_t*>, 3> fields = {
-      {{&config.system_reserve_bytes, &reserves.system_bytes},
-       {&config.agent_reserve_bytes, &reserves.agent_bytes},
-       {&config.eviction_reserve_bytes, &reserves.eviction_bytes}}};
-  int64_t set_bytes = 0;
-  int64_t default_bytes = 0;
-  for (const auto& [set, value] : fields) {
-    int64_t& sum = *set ? set_bytes : default_bytes;
-    sum = SaturatingAdd(sum, set->value_or(*value));
-  }
-  const int64_t left_for_defaults = std::max<int64_t>(0, capacity_bytes / 2 - set_bytes);
-  const double scale = default_bytes <= left_for_defaults ? 1.0
-                                                          : static_cast<double>(left_for_defaults) /
-                                                                static_cast<double>(default_bytes);
-  for (const auto& [set, value] : fields) {
-    *value = *set ? **set : static_cast<int64_t>(std::floor(static_cast<double>(*value) * scale));
-  }
+  const budget::Reserves reserves =
+      budget::ResolveReserves({.system_bytes = config.system_reserve_bytes,
+                               .agent_bytes = config.agent_reserve_bytes,
+                               .eviction_bytes = config.eviction_reserve_bytes},
+                              capacity_bytes);
   if (budget::Allocatable(capacity_bytes, reserves) > 0) return reserves;
+  const int64_t all = SaturatingAdd(SaturatingAdd(reserves.system_bytes, reserves.agent_bytes),
+                                    reserves.eviction_bytes);
   return InvalidArgument("the reserves leave nothing to tenants: this node has ",
-                         FormatBytes(capacity_bytes), ", reserved are ", FormatBytes(set_bytes),
+                         FormatBytes(capacity_bytes), ", reserved are ", FormatBytes(all),
                          "; lower [reserves] or raise node.memory");
 }
 

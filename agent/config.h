@@ -45,6 +45,20 @@ struct Config {
   int64_t overhead_half_life_hours = 48;
   int64_t measure_seconds = 5;
   int64_t window_seconds = 60;
+  int64_t out_of_memory_one_in = 1000;
+  // [pressure]: shares of time, in percent, in which programs wait for memory
+  int64_t pressure_shrink_percent = 5;
+  int64_t pressure_refuse_percent = 10;
+  int64_t pressure_evict_percent = 40;
+  int64_t pressure_calm_seconds = 10;
+  int64_t eviction_grace_seconds = 10;
+  // [limits]; 0: none
+  int64_t max_sandboxes = 0;
+  int64_t max_runc = 0;
+  int64_t max_gvisor = 0;
+  int64_t runc_starts_per_cpu = 4;
+  int64_t gvisor_starts_per_cpu = 2;
+  int64_t start_queue = 256;
   // [server]
   std::filesystem::path socket{};  // empty: clawlet.sock in run_dir
   // [drivers], [drivers.runc], [drivers.gvisor]
@@ -62,6 +76,8 @@ struct Config {
   int64_t image_min_free_bytes = 256 * kMiB;
   // [events]
   int64_t events_keep = 100'000;
+  // [metrics]
+  std::string metrics_listen{};  // as ParseListenAddress reads it; empty: they are not served
   // [signers.NAME]: whose signatures under images can be asked for
   struct Signer {
     std::filesystem::path key{};  // of OpenPGP public keys
@@ -82,10 +98,8 @@ StatusOr<Config> LoadConfig(const std::filesystem::path& file);
 // The same as TOML, with every key.
 std::string FormatConfig(const Config& config);
 
-// What is kept back from tenants on a machine of this capacity. Where nothing is set: for the
-// system 5% of the memory, at least 256 MiB and at most 1 GiB; 64 MiB for the agent; 100 MiB as the
-// eviction threshold. On a tiny machine the defaults are scaled down together, so that all reserves
-// take no more than half of it. INVALID_ARGUMENT if what is set leaves nothing to tenants.
+// What is kept back from tenants on a machine of this capacity: budget::ResolveReserves of what is
+// set. INVALID_ARGUMENT if that leaves nothing to tenants.
 StatusOr<budget::Reserves> ResolveReserves(const Config& config, int64_t capacity_bytes);
 
 // "clawlet-" and 8 hexadecimal digits: what this instance calls its cgroups, so that several can

@@ -2,23 +2,27 @@ pkg_check_modules(TOMLPLUSPLUS REQUIRED IMPORTED_TARGET tomlplusplus)
 find_library(GRPC_REFLECTION_LIBRARY grpc++_reflection REQUIRED)
 
 claw_library(claw_rpc
-  SOURCES rpc/acceptor.cc rpc/attach.cc rpc/call_task.cc rpc/caller.cc rpc/compat_service.cc
+  SOURCES rpc/acceptor.cc rpc/attach.cc rpc/budget_calls.cc rpc/call_task.cc rpc/caller.cc rpc/compat_service.cc
           rpc/convert.cc rpc/convert_compat.cc rpc/convert_tenant.cc rpc/event_feed.cc
           rpc/event_service.cc
           rpc/exec.cc rpc/fd_waiter.cc rpc/gates.cc rpc/image_service.cc rpc/log_stream.cc
           rpc/malformed.cc rpc/names.cc rpc/node_service.cc rpc/page.cc rpc/program_input.cc
           rpc/sandbox_calls.cc rpc/sandbox_service.cc rpc/sandbox_watch.cc rpc/server.cc
-          rpc/status.cc rpc/task_group.cc rpc/tenant_service.cc rpc/unix_socket.cc
+          rpc/status.cc rpc/task_group.cc rpc/tenant_service.cc
   LINK claw_lifecycle claw_proto ${GRPC_REFLECTION_LIBRARY})
+
+claw_library(claw_metrics
+  SOURCES metrics/exposition.cc metrics/families.cc metrics/server.cc
+  LINK claw_lifecycle PkgConfig::PROMETHEUS)
 
 claw_library(claw_config
   SOURCES config.cc app/config_file.cc app/config_keys.cc
   LINK claw_budget PkgConfig::TOMLPLUSPLUS)
 
 claw_library(claw_app
-  SOURCES app/command_line.cc app/daemon.cc app/log.cc app/node_config.cc
+  SOURCES app/command_line.cc app/daemon.cc app/log.cc app/node_config.cc app/pressure_watch.cc
           app/service_manager.cc
-  LINK claw_config claw_rpc claw_image claw_store claw_runc claw_gvisor CLI11::CLI11 spdlog::spdlog)
+  LINK claw_config claw_rpc claw_metrics claw_image claw_store claw_runc claw_gvisor CLI11::CLI11 spdlog::spdlog)
 
 claw_library(claw_main SOURCES main.cc LINK claw_app)
 set_source_files_properties(main.cc PROPERTIES
@@ -31,6 +35,8 @@ find_library(GRPCPP_ARCHIVE libgrpc++.a)
 find_library(GRPC_REFLECTION_ARCHIVE libgrpc++_reflection.a)
 find_library(PROTOBUF_ARCHIVE libprotobuf.a)
 find_library(SQLITE_ARCHIVE libsqlite3.a)
+# Debian has it as a shared library only.
+find_library(PROMETHEUS_LIBRARY NAMES libprometheus-cpp-core.a prometheus-cpp-core REQUIRED)
 if(GRPCPP_ARCHIVE AND GRPC_REFLECTION_ARCHIVE AND PROTOBUF_ARCHIVE AND SQLITE_ARCHIVE AND NOT APPLE
    AND NOT CLAW_SANITIZE)
   pkg_check_modules(LIBARCHIVE REQUIRED IMPORTED_TARGET libarchive)
@@ -38,14 +44,14 @@ if(GRPCPP_ARCHIVE AND GRPC_REFLECTION_ARCHIVE AND PROTOBUF_ARCHIVE AND SQLITE_AR
   # shares with it. The targets are named as files, because as targets they would bring the shared
   # libraries along.
   set(CLAWLET_PARTS
-    claw_app claw_config claw_rpc claw_lifecycle claw_image claw_store claw_runc claw_gvisor
+    claw_app claw_config claw_rpc claw_metrics claw_lifecycle claw_image claw_store claw_runc claw_gvisor
     claw_oci claw_host claw_policy claw_budget claw_model claw_proto claw_base)
   list(TRANSFORM CLAWLET_PARTS REPLACE "(.+)" "$<TARGET_FILE:\\1>" OUTPUT_VARIABLE CLAWLET_FILES)
   target_link_libraries(clawlet PRIVATE
     -Wl,--gc-sections -Wl,--start-group ${CLAWLET_FILES} -Wl,--end-group -Wl,--as-needed
     -Wl,-Bstatic -Wl,--start-group ${GRPC_REFLECTION_ARCHIVE} ${PROTOBUF_ARCHIVE}
     ${SQLITECPP_LIBRARY} ${SQLITE_ARCHIVE} ${GRPC_STATIC_LIBRARIES} -Wl,--end-group
-    -Wl,-Bdynamic PkgConfig::LIBARCHIVE PkgConfig::SECCOMP PkgConfig::TOMLPLUSPLUS spdlog::spdlog)
+    -Wl,-Bdynamic ${PROMETHEUS_LIBRARY} PkgConfig::LIBARCHIVE PkgConfig::SECCOMP PkgConfig::TOMLPLUSPLUS spdlog::spdlog)
   add_dependencies(clawlet ${CLAWLET_PARTS})
 else()
   target_link_libraries(clawlet PRIVATE claw_app)

@@ -34,6 +34,8 @@ struct Fingerprint {
   std::vector<std::string> capabilities{};
   // A starting guess of what one sandbox takes beyond its workload, in bytes.
   int64_t overhead_prior_bytes = 0;
+  // What the supervisor of one sandbox takes outside of the sandbox's cgroup, as measured.
+  int64_t supervisor_bytes = 0;
 };
 
 // Everything needed to create one sandbox, resolved: no defaults are left to the driver.
@@ -92,10 +94,12 @@ struct Stats {
   int64_t application_bytes = 0;
   int64_t overhead_bytes = 0;
   int64_t page_cache_bytes = 0;
+  int64_t supervisor_bytes = 0;  // beside memory_usage_bytes: see Fingerprint
   int64_t memory_peak_bytes = 0;
   int64_t memory_limit_bytes = 0;
   int64_t cpu_usage_micros = 0;
   int64_t pids = 0;
+  int64_t limit_hits = 0;  // how often it ran into its memory limit, which alone kills nothing
 };
 
 struct LogRecord {

@@ -42,6 +42,8 @@ constexpr std::array kMigrations = {
                                          checksum INTEGER);)"},
     Migration{4, "what the runtimes have been measured to cost",
               R"(CREATE TABLE overheads (key TEXT PRIMARY KEY, body TEXT, checksum INTEGER);)"},
+    Migration{5, "what tenants have been charged",
+              R"(CREATE TABLE usages (tenant TEXT PRIMARY KEY, body TEXT, checksum INTEGER);)"},
 };
 
 StatusOr<int> SchemaVersion(Connection& db) {

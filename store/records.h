@@ -42,6 +42,11 @@ Status PutOverhead(Connection& db, const OverheadRecord& record);
 Status DeleteOverhead(Connection& db, const std::string& key);
 Status LoadOverheads(Connection& db, BadRows& bad, std::vector<OverheadRecord>& overheads);
 
+// Adds; a row that cannot be read, which only damage since the last Load explains, is replaced.
+Status AddUsage(Connection& db, const TenantUsage& more);
+Status DeleteUsage(Connection& db, const std::string& tenant);
+Status LoadUsages(Connection& db, BadRows& bad, std::vector<TenantUsage>& usages);
+
 Status PutRequest(Connection& db, const RequestRecord& request);
 Status DeleteRequest(Connection& db, const std::string& request_id);
 Status LoadRequests(Connection& db, BadRows& bad, std::vector<RequestRecord>& requests);

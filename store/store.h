@@ -15,6 +15,7 @@
 #include "agent/model/overhead.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
+#include "agent/model/usage.h"
 
 namespace claw::store {
 
@@ -48,6 +49,7 @@ struct Snapshot {
   std::vector<CompatVerdict> verdicts{};
   std::vector<CompatOverride> overrides{};
   std::vector<OverheadRecord> overheads{};
+  std::vector<TenantUsage> usages{};
   std::vector<RequestRecord> requests{};
   int64_t last_revision = 0;  // of the newest event ever written; 0: none
 };
@@ -69,6 +71,9 @@ class Transaction {
   virtual Status DeleteOverride(const std::string& image_digest) = 0;
   virtual Status PutOverhead(const OverheadRecord& record) = 0;
   virtual Status DeleteOverhead(const std::string& key) = 0;  // see OverheadKey
+  // Adds to what is recorded of the tenant; a sum that cannot be read begins anew.
+  virtual Status AddTenantUsage(const TenantUsage& more) = 0;
+  virtual Status DeleteTenantUsage(const std::string& tenant) = 0;
   virtual Status PutRequest(const RequestRecord& request) = 0;
   virtual Status DeleteRequest(const std::string& request_id) = 0;
   // The revision is set by the caller. ALREADY_EXISTS if it has been used, INVALID_ARGUMENT if it

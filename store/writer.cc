@@ -31,6 +31,10 @@ class RecordTransaction final : public Transaction {
     return store::PutOverhead(db_, record);
   }
   Status DeleteOverhead(const std::string& key) override { return store::DeleteOverhead(db_, key); }
+  Status AddTenantUsage(const TenantUsage& more) override { return store::AddUsage(db_, more); }
+  Status DeleteTenantUsage(const std::string& tenant) override {
+    return store::DeleteUsage(db_, tenant);
+  }
   Status PutRequest(const RequestRecord& request) override {
     return store::PutRequest(db_, request);
   }

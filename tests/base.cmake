@@ -27,12 +27,13 @@ claw_test(policy_test LABEL unit
 set_tests_properties(policy_test PROPERTIES ENVIRONMENT RC_PARAMS=max_success=5000)
 
 claw_test(budget_test LABEL unit
-  SOURCES unit/budget/ledger_test.cc unit/budget/overhead_test.cc
+  SOURCES unit/budget/burst_test.cc unit/budget/dial_test.cc unit/budget/ledger_test.cc
+          unit/budget/limits_test.cc unit/budget/overhead_test.cc unit/budget/plan_test.cc
   LINK claw_budget ${RAPIDCHECK_LIBRARY})
 
 claw_test(host_test LABEL unit
   SOURCES unit/host/cgroup_hierarchies_test.cc unit/host/cgroup_test.cc
-          unit/host/machine_facts_test.cc unit/host/process_test.cc
+          unit/host/machine_facts_test.cc unit/host/pressure_test.cc unit/host/process_test.cc
   LINK claw_host)
 
 claw_test(oci_test LABEL unit

@@ -7,10 +7,17 @@ target_link_libraries(claw_test_agent PUBLIC claw_options claw_host nlohmann_jso
 target_compile_definitions(claw_test_agent PRIVATE CLAW_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 add_dependencies(claw_test_agent clawlet clawctl clawlet-starter)
 
-foreach(suite run recovery limits bad_input follow)
+foreach(suite run recovery limits bad_input follow pressure budget)
   claw_test(e2e_${suite}_test LABEL e2e TIMEOUT 300
     SOURCES e2e/${suite}_test.cc LINK claw_test_agent)
 endforeach()
+# It makes the whole machine's programs wait for memory.
+set_tests_properties(e2e_pressure_test PROPERTIES RUN_SERIAL ON)
+
+claw_test(e2e_metrics_test LABEL e2e TIMEOUT 300
+  SOURCES e2e/metrics_test.cc support/http_client.cc support/prometheus_text.cc
+  LINK claw_test_agent)
+target_compile_definitions(e2e_metrics_test PRIVATE CLAW_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 
 # The protocols of gRPC itself that the agent speaks: Debian has no headers for their messages.
 set(E2E_GEN ${CMAKE_CURRENT_BINARY_DIR}/gen)

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/base/listen_address.h"
+
 namespace claw {
 namespace {
 
@@ -10,9 +12,12 @@ using Value = ConfigKey::Value;
 
 constexpr std::string_view kTextForm = "a text of 1 to 253 printable characters";
 constexpr std::string_view kPathForm = "an absolute path";
+constexpr std::string_view kListenForm =
+    "\"127.0.0.1:PORT\", \"[::1]:PORT\", \"unix:/PATH\", or \"\" for nowhere";
 constexpr std::string_view kBytesForm = "an amount of bytes, as in \"512Mi\" or 536870912";
 constexpr int64_t kMaxEvents = 100'000'000;
 constexpr int64_t kMaxFiles = 1'000'000'000;
+constexpr int64_t kMaxSandboxes = 1'000'000;
 
 Status WrongType(std::string_view form) { return InvalidArgument("has to be ", form); }
 
@@ -56,6 +61,22 @@ ConfigKey Choice(std::string_view name, std::string_view help, std::string_view 
           [field](const Config& config) {
             return field(config).empty() ? "" : Quote(field(config));
           }};
+}
+
+// Empty: nowhere.
+template <typename Field>
+ConfigKey Listen(std::string_view name, std::string_view help, Field field) {
+  return {.name = name,
+          .help = help,
+          .form = kListenForm,
+          .set = [field](Config& config, const Value& value) -> Status {
+            const auto* text = std::get_if<std::string>(&value);
+            if (text == nullptr) return WrongType(kListenForm);
+            if (!text->empty()) RETURN_IF_ERROR(ParseListenAddress(*text).status());
+            field(config) = *text;
+            return absl::OkStatus();
+          },
+          .show = [field](const Config& config) { return Quote(field(config)); }};
 }
 
 // Some of an enum's values, by their names.
@@ -198,8 +219,40 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(Number("budget.window_seconds",
                         "The highest measurement of so long a time counts once", 1, 24 * 3600,
                         FIELD(window_seconds)));
+  keys.push_back(Number("budget.out_of_memory_one_in",
+                        "Burstable sandboxes may together want too much once in so many looks", 2,
+                        1'000'000'000, FIELD(out_of_memory_one_in)));
   keys.push_back(Path("server.socket", "Where the API is served; run_dir/clawlet.sock unless set",
                       FIELD(socket)));
+}
+
+void AddLimitKeys(std::vector<ConfigKey>& keys) {
+  keys.push_back(Number("pressure.shrink_percent",
+                        "Caches go when programs wait for memory this share of the time", 1, 100,
+                        FIELD(pressure_shrink_percent)));
+  keys.push_back(Number("pressure.refuse_percent", "Nothing is started at this share", 1, 100,
+                        FIELD(pressure_refuse_percent)));
+  keys.push_back(Number("pressure.evict_percent",
+                        "Sandboxes over their request go at this share, if memory has run out", 1,
+                        100, FIELD(pressure_evict_percent)));
+  keys.push_back(Number("pressure.calm_seconds", "How long it has to be calm before that ends", 1,
+                        3600, FIELD(pressure_calm_seconds)));
+  keys.push_back(Number("pressure.eviction_grace_seconds",
+                        "Time between SIGTERM and SIGKILL for who has to go", 0, 3600,
+                        FIELD(eviction_grace_seconds)));
+  keys.push_back(Number("limits.sandboxes", "Most sandboxes at a time; 0: as memory allows", 0,
+                        kMaxSandboxes, FIELD(max_sandboxes)));
+  keys.push_back(Number("limits.runc", "Of them in containers; 0: as memory allows", 0,
+                        kMaxSandboxes, FIELD(max_runc)));
+  keys.push_back(Number("limits.gvisor", "Of them under gVisor; 0: as memory allows", 0,
+                        kMaxSandboxes, FIELD(max_gvisor)));
+  keys.push_back(Number("limits.runc_starts_per_cpu", "Starts of containers at once, for each CPU",
+                        1, 1000, FIELD(runc_starts_per_cpu)));
+  keys.push_back(Number("limits.gvisor_starts_per_cpu",
+                        "Starts under gVisor at once, for each CPU; more than 2 only queue", 1,
+                        1000, FIELD(gvisor_starts_per_cpu)));
+  keys.push_back(Number("limits.start_queue", "Most starts that wait for their turn", 0, 100'000,
+                        FIELD(start_queue)));
 }
 
 void AddPolicyKeys(std::vector<ConfigKey>& keys) {
@@ -252,6 +305,10 @@ void AddOtherKeys(std::vector<ConfigKey>& keys) {
                        0, FIELD(image_min_free_bytes)));
   keys.push_back(
       Number("events.keep", "How many events are kept", 1000, kMaxEvents, FIELD(events_keep)));
+  keys.push_back(Listen("metrics.listen",
+                        "Where Prometheus may read /metrics: a port of this machine alone, or "
+                        "unix:/PATH; off unless set",
+                        FIELD(metrics_listen)));
 }
 
 #undef FIELD
@@ -271,6 +328,7 @@ const std::vector<ConfigKey>& ConfigKeys() {
   static const std::vector<ConfigKey> keys = [] {
     std::vector<ConfigKey> all;
     AddNodeKeys(all);
+    AddLimitKeys(all);
     AddPolicyKeys(all);
     AddDriverKeys(all);
     AddOtherKeys(all);

@@ -1,5 +1,8 @@
 #include "agent/app/daemon.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -11,8 +14,10 @@
 #include "agent/app/log.h"
 #include "agent/app/node_config.h"
 #include "agent/base/file.h"
+#include "agent/base/unix_socket.h"
 #include "agent/host/hardening.h"
-#include "agent/rpc/unix_socket.h"
+#include "agent/host/pressure.h"
+#include "agent/metrics/exposition.h"
 #include "drivers/gvisor/gvisor_driver.h"
 #include "drivers/runc/legacy_driver.h"
 #include "drivers/runc/runc_driver.h"
@@ -115,7 +120,7 @@ Status Daemon::MakeFolders() {
     logger_->warn("sandboxes cannot pass through {}; chmod it to 0711", config_.run_dir.string());
   }
   // The server looks again; here it saves a second agent the way there.
-  return rpc::ClearSocketPath(config_.SocketPath());
+  return ClearSocketPath(config_.SocketPath());
 }
 
 Status Daemon::OpenStore() {
@@ -164,13 +169,21 @@ Status Daemon::MakeNode() {
           [state = config_.state_dir, run = config_.run_dir] {
             return host::ReadMachineFacts({.state_dir = state, .run_dir = run});
           },
-      .limit_memory = [this](int64_t bytes) { return LimitMemory(bytes); }};
+      .limit_memory = [this](int64_t bytes) { return LimitMemory(bytes); },
+      .read_pressure = [this] { return ReadPressure(); },
+      .shrink_caches = [this] { return ShrinkCaches(); }};
   for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
   logger_->info("clawlet {} on {}: {} of memory, {} for tenants, cgroups {} ({})", version_,
                 config.node_id, FormatBytes(config.capacity_bytes),
                 FormatBytes(budget::Allocatable(config.capacity_bytes, config.reserves)),
                 InstanceName(config_.state_dir), std::string(cgroups_->mode()));
+  const double stall = config.dial.shrink_at;
   node_ = std::make_unique<lifecycle::Node>(std::move(deps), std::move(config));
+  pressure_watch_ =
+      std::make_unique<PressureWatch>(strand_.get_executor(), [this] { return LookAtPressure(); });
+  const Status watched = pressure_watch_->WatchStall(stall);
+  // Then it is looked before each start and with each measurement only.
+  if (!watched.ok()) logger_->warn("the kernel will not tell of stalls: {}", ToLogString(watched));
   context_ = std::make_unique<rpc::Context>(rpc::Context{
       .strand = strand_.get_executor(),
       .node = *node_,
@@ -194,7 +207,7 @@ int Daemon::Run() {
   pool_->Join();
   strand_.restart();
   strand_.poll();
-  if (outcome.ok()) RemoveOwnCgroup();
+  RemoveOwnCgroup();
   if (!outcome.ok()) logger_->error("{}", ToLogString(outcome));
   logger_->flush();
   return outcome.ok() ? 0 : 1;
@@ -206,9 +219,44 @@ Status Daemon::LimitMemory(int64_t bytes) {
   RETURN_IF_ERROR(cgroups_->Children(own).empty()
                       ? cgroups_->Create(own, {.memory_max_bytes = bytes})
                       : cgroups_->SetMemoryMax(own, bytes));
+  // It may have been made anew; a kernel that does not tell is asked with each look all the same.
+  StatusOr<UniqueFd> want = cgroups_->WatchOom(own);
+  if (want.ok()) pressure_watch_->WatchOom(*std::move(want), cgroups_->mode() == "v2");
   ASSIGN_OR_RETURN(const host::CgroupLimits limits, cgroups_->ReadLimits(own));
   return Annotate(host::CheckMemoryMax(limits, bytes, host_.page_size_bytes),
                   StrCat("cgroup ", own));
+}
+
+Task<void> Daemon::LookAtPressure() {
+  // Before, nothing may be done to what runs; it is looked with each start and measurement, too.
+  if (recovered_) co_await node_->LookAtPressure();
+}
+
+StatusOr<MemoryPressure> Daemon::ReadPressure() {
+  ASSIGN_OR_RETURN(MemoryPressure pressure, host::ReadMemoryPressure());
+  pressure.group_ooms = pressure_watch_->ooms();
+  // Without a cgroup there are no sandboxes that could be at its limit.
+  const auto usage = cgroups_->ReadUsage(InstanceName(config_.state_dir));
+  if (usage.status().code() == StatusCode::kNotFound) return pressure;
+  if (!usage.ok()) return usage.status();
+  pressure.group_limit_hits = usage->own_limit_hits;
+  pressure.group_ooms += usage->own_ooms;
+  return pressure;
+}
+
+std::string Daemon::ShrinkCaches() {
+  const std::string own = InstanceName(config_.state_dir);
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
+  const auto before = cgroups_->ReadUsage(own);
+  if (!before.ok() || before->page_cache_bytes <= 0) return "";
+  // Not all of it: programs that run are in there, too, and would be read again at once.
+  const Status reclaimed = cgroups_->Reclaim(own, before->page_cache_bytes / 4);
+  const auto after = cgroups_->ReadUsage(own);
+  if (!reclaimed.ok() || !after.ok()) return "";
+  return StrCat("page cache of sandboxes: ", FormatBytes(before->page_cache_bytes), " before, ",
+                FormatBytes(after->page_cache_bytes), " now");
 }
 
 void Daemon::RemoveOwnCgroup() {
@@ -226,6 +274,7 @@ Task<Status> Daemon::Live() {
   asio::co_spawn(strand_, LogEvents(), asio::detached);
   const Status recovered = co_await node_->Recover(store_->TakeSnapshot(), store_->quarantined());
   if (!recovered.ok()) co_return Annotate(recovered, "recover");
+  recovered_ = true;
   for (const std::string& condition : node_->conditions()) logger_->warn("{}", condition);
 
   if (!stopping_) {
@@ -233,6 +282,11 @@ Task<Status> Daemon::Live() {
     if (!server.ok()) co_return server.status();
     server_ = *std::move(server);
     logger_->info("serving on {}", config_.SocketPath().string());
+    const Status told = ServeMetrics();
+    if (!told.ok()) {
+      co_await StopServer();
+      co_return told;
+    }
     manager_.SetStatus("serving");
     manager_.Ready();
   }
@@ -241,10 +295,22 @@ Task<Status> Daemon::Live() {
   manager_.Stopping();
   manager_.SetStatus("waiting for what is under way");
   if (server_) server_->SetServing(false);
+  pressure_watch_->Stop();
   co_await node_->Drain();
   if (server_) co_await StopServer();
+  if (metrics_) metrics_->Stop();
   logger_->info("the agent ends; sandboxes go on running");
   co_return absl::OkStatus();
+}
+
+Status Daemon::ServeMetrics() {
+  if (config_.metrics_listen.empty()) return absl::OkStatus();
+  metrics::Sources sources{.metrics = [this] { return metrics::Expose(*node_, version_); },
+                           .conditions = [this] { return node_->conditions(); }};
+  ASSIGN_OR_RETURN(metrics_, metrics::Server::Start(strand_.get_executor(), config_.metrics_listen,
+                                                    std::move(sources)));
+  logger_->info("metrics on {}", metrics_->address());
+  return absl::OkStatus();
 }
 
 Task<void> Daemon::StopServer() {

@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "agent/app/command_line.h"
+#include "agent/app/pressure_watch.h"
 #include "agent/app/service_manager.h"
 #include "agent/host/cgroup.h"
 #include "agent/lifecycle/node.h"
+#include "agent/metrics/server.h"
 #include "agent/rpc/server.h"
 #include "drivers/image/image_store.h"
 #include "drivers/oci/exit_watcher.h"
@@ -40,12 +42,18 @@ class Daemon {
   Status MakeNode();
 
   lifecycle::Task<Status> Live();
+  Status ServeMetrics();  // if the config says where
   lifecycle::Task<void> StopServer();
   lifecycle::Task<void> HandleSignals();
   lifecycle::Task<void> LogEvents();
   void ReloadLogLevel();
   // Around all sandboxes, read back. Blocks.
   Status LimitMemory(int64_t bytes);
+  lifecycle::Task<void> LookAtPressure();
+  // The machine's memory, and how all sandboxes together stand at their limit. Blocks.
+  StatusOr<MemoryPressure> ReadPressure();
+  // Blocks. Answers with what was given back.
+  std::string ShrinkCaches();
   // What holds the sandboxes' cgroups, if there are none. When nothing is under way any more.
   void RemoveOwnCgroup();
 
@@ -62,6 +70,7 @@ class Daemon {
   boost::asio::signal_set signals_;
   lifecycle::Notifier stop_asked_;
   bool stopping_ = false;
+  bool recovered_ = false;  // the node knows what runs
   std::unique_ptr<lifecycle::BlockingPool> pool_;
   std::unique_ptr<host::Cgroups> cgroups_;
   std::unique_ptr<store::Store> store_;
@@ -69,8 +78,10 @@ class Daemon {
   std::unique_ptr<drivers::ExitWatcher> exits_;
   std::vector<std::unique_ptr<drivers::Driver>> drivers_;
   std::unique_ptr<lifecycle::Node> node_;
+  std::unique_ptr<PressureWatch> pressure_watch_;
   std::unique_ptr<rpc::Context> context_;
   std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<metrics::Server> metrics_;
 };
 
 }  // namespace claw

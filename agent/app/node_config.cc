@@ -1,6 +1,11 @@
 #include "agent/app/node_config.h"
 
 namespace claw {
+namespace {
+
+double Share(int64_t percent) { return static_cast<double>(percent) / 100; }
+
+}  // namespace
 
 StatusOr<lifecycle::NodeConfig> MakeNodeConfig(const Config& config, const host::HostInfo& host) {
   lifecycle::NodeConfig node;
@@ -18,10 +23,27 @@ StatusOr<lifecycle::NodeConfig> MakeNodeConfig(const Config& config, const host:
                 .allow_overrides = config.allow_overrides,
                 .require_signer = config.require_signer};
   for (const auto& [name, signer] : config.signers) node.signers.push_back(name);
-  node.overhead.quantile = static_cast<double>(config.overhead_quantile_percent) / 100;
+  node.overhead.quantile = Share(config.overhead_quantile_percent);
   node.overhead.half_life = std::chrono::hours(config.overhead_half_life_hours);
   node.measure_interval = std::chrono::seconds(config.measure_seconds);
   node.measure_window = std::chrono::seconds(config.window_seconds);
+  node.burst.epsilon = 1 / static_cast<double>(config.out_of_memory_one_in);
+  node.dial.shrink_at = Share(config.pressure_shrink_percent);
+  node.dial.refuse_at = Share(config.pressure_refuse_percent);
+  node.dial.evict_at = Share(config.pressure_evict_percent);
+  if (node.dial.shrink_at > node.dial.refuse_at || node.dial.refuse_at > node.dial.evict_at) {
+    return InvalidArgument(
+        "pressure.shrink_percent may not be above refuse_percent, nor that above evict_percent");
+  }
+  node.dial.calm_after = std::chrono::seconds(config.pressure_calm_seconds);
+  node.dial.short_bytes = node.reserves.eviction_bytes;
+  node.eviction_grace = std::chrono::seconds(config.eviction_grace_seconds);
+  node.caps = {.sandboxes = config.max_sandboxes,
+               .by_driver = {{"runc", config.max_runc}, {"gvisor", config.max_gvisor}}};
+  node.starts_per_cpu = {{"runc", config.runc_starts_per_cpu},
+                         {"hardened", config.runc_starts_per_cpu},
+                         {"gvisor", config.gvisor_starts_per_cpu}};
+  node.start_queue = config.start_queue;
   node.allow_compat_baseline = config.compat_baseline;
   node.max_override_time = std::chrono::hours(config.max_override_hours);
   return node;

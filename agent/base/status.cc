@@ -26,6 +26,8 @@ StatusCode CodeOf(int error) {
     case ENFILE:
     case ENOMEM:
       return StatusCode::kResourceExhausted;
+    case EAGAIN:
+      return StatusCode::kUnavailable;
     default:
       return StatusCode::kInternal;
   }
@@ -48,6 +50,8 @@ std::string_view ReasonOf(int error) {
       return "TOO_MANY_FILES";
     case ENOMEM:
       return "OUT_OF_MEMORY";
+    case EAGAIN:
+      return "UNAVAILABLE";
     default:
       return "INTERNAL";
   }

@@ -72,7 +72,8 @@ Status DataLoss(const Parts&... parts) {
 }
 
 // An errno as a status: ENOENT is NOT_FOUND, EEXIST is ALREADY_EXISTS, EACCES and EPERM are
-// PERMISSION_DENIED, ENOSPC, EDQUOT, EMFILE and ENOMEM are RESOURCE_EXHAUSTED, the rest INTERNAL.
+// PERMISSION_DENIED, ENOSPC, EDQUOT, EMFILE and ENOMEM are RESOURCE_EXHAUSTED, EAGAIN is
+// UNAVAILABLE, the rest INTERNAL.
 Status ErrnoError(int error, std::string_view doing);
 
 // The same error with "doing: " put before its message. Code and detail are kept; OK stays OK.

@@ -33,6 +33,12 @@ double Fade(Time from, Time to, std::chrono::seconds half_life) {
   return std::exp2(-passed / std::max(1.0, static_cast<double>(half_life.count())));
 }
 
+UsageMoments Faded(const UsageMoments& usage, double fade) {
+  return {.weight = usage.weight * fade,
+          .mean_sum = usage.mean_sum * fade,
+          .square_sum = usage.square_sum * fade};
+}
+
 // Rounds up, and stays within int64_t.
 int64_t ToBytes(double bytes) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
@@ -82,8 +88,12 @@ void OverheadModel::Load(std::vector<OverheadRecord> records) {
   DropOldest();
 }
 
-void OverheadModel::Add(const SandboxClass& sandboxes, int64_t peak_bytes, Time now) {
-  AddTo(OverheadLevel::kImage, sandboxes, peak_bytes, now);
+void OverheadModel::Add(const SandboxClass& sandboxes, int64_t peak_bytes, Time now,
+                        const UsageMoments& program) {
+  OverheadRecord& image = AddTo(OverheadLevel::kImage, sandboxes, peak_bytes, now);
+  image.usage.weight += program.weight;
+  image.usage.mean_sum += program.mean_sum;
+  image.usage.square_sum += program.square_sum;
   if (!sandboxes.image_family.empty()) {
     AddTo(OverheadLevel::kFamily, sandboxes, peak_bytes, now);
   }
@@ -91,8 +101,8 @@ void OverheadModel::Add(const SandboxClass& sandboxes, int64_t peak_bytes, Time 
   DropOldest();
 }
 
-void OverheadModel::AddTo(OverheadLevel level, const SandboxClass& sandboxes, int64_t peak_bytes,
-                          Time now) {
+OverheadRecord& OverheadModel::AddTo(OverheadLevel level, const SandboxClass& sandboxes,
+                                     int64_t peak_bytes, Time now) {
   const std::string key = OverheadKey(level, sandboxes);
   // What is beyond the last bucket counts as that, where doubles still hold every byte.
   const int64_t peak = std::clamp<int64_t>(peak_bytes, 0, OverheadBucketBytes(kLastBucket));
@@ -107,6 +117,7 @@ void OverheadModel::AddTo(OverheadLevel level, const SandboxClass& sandboxes, in
   const Time at = std::max(now, record.last_at);
   const double fade = Fade(record.weighed_at, at, rules_.half_life);
   for (auto& [bucket, weight] : record.buckets) weight *= fade;
+  record.usage = Faded(record.usage, fade);
   std::erase_if(record.buckets, [](const auto& entry) { return entry.second < kNegligible; });
   record.buckets[BucketOf(peak)] += 1;
   record.weighed_at = std::max(at, record.weighed_at);
@@ -119,6 +130,13 @@ void OverheadModel::AddTo(OverheadLevel level, const SandboxClass& sandboxes, in
   }
   if (record.windows < std::numeric_limits<int64_t>::max()) ++record.windows;
   record.last_at = at;
+  return record;
+}
+
+UsageMoments OverheadModel::Usage(const SandboxClass& sandboxes, Time now) const {
+  const auto it = records_.find(OverheadKey(OverheadLevel::kImage, sandboxes));
+  if (it == records_.end()) return {};
+  return Faded(it->second.usage, Fade(it->second.weighed_at, now, rules_.half_life));
 }
 
 void OverheadModel::DropOldest() {

@@ -73,8 +73,12 @@ class OverheadModel {
   void Load(std::vector<OverheadRecord> records);
 
   // The peak of one sandbox in one window; negative counts as 0. A time before that of an earlier
-  // peak (the clock was set back) counts as that one.
-  void Add(const SandboxClass& sandboxes, int64_t peak_bytes, Time now);
+  // peak (the clock was set back) counts as that one. `program` is what its program used in the
+  // window, on average and on average squared, with weight 1.
+  void Add(const SandboxClass& sandboxes, int64_t peak_bytes, Time now,
+           const UsageMoments& program = {});
+  // What programs of this very class used; weight 0: nothing is known.
+  UsageMoments Usage(const SandboxClass& sandboxes, Time now) const;
 
   // What a sandbox of this class would be charged; `prior_bytes` is the driver's guess. Never
   // negative, monotone in the prior, and not lowered by a higher peak.
@@ -93,7 +97,8 @@ class OverheadModel {
   void PutBack(const Changes& changes);
 
  private:
-  void AddTo(OverheadLevel level, const SandboxClass& sandboxes, int64_t peak_bytes, Time now);
+  OverheadRecord& AddTo(OverheadLevel level, const SandboxClass& sandboxes, int64_t peak_bytes,
+                        Time now);
   void DropOldest();
   // `estimate`'s bytes are what is borrowed, and become this level's.
   void Refine(OverheadLevel level, const SandboxClass& sandboxes, Time now,

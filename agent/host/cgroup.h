@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/base/status.h"
+#include "agent/base/unique_fd.h"
 
 namespace claw::host {
 
@@ -37,6 +38,10 @@ struct CgroupUsage {
   int64_t pids = 0;
   // How often an allocation hit the memory limit. That alone kills nothing: the kernel reclaims.
   int64_t limit_hits = 0;
+  // The same of this very cgroup, without those below it.
+  int64_t own_limit_hits = 0;
+  // How often it found nothing to take back there and had to kill; 0 on v1, see WatchOom.
+  int64_t own_ooms = 0;
   // Processes that the kernel killed for want of memory. v1 cannot tell: it does not count those in
   // cgroups below.
   std::optional<int64_t> oom_kills{};
@@ -64,6 +69,13 @@ class Cgroups {
   // What the kernel says the limits are.
   virtual StatusOr<CgroupLimits> ReadLimits(const std::string& path) = 0;
   virtual StatusOr<CgroupUsage> ReadUsage(const std::string& path) = 0;
+  // Has the kernel take back up to so many bytes of what it can, page cache first; it may find
+  // less. UNIMPLEMENTED on v1, which cannot, and before Linux 5.19.
+  virtual Status Reclaim(const std::string& path, int64_t bytes) = 0;
+  // A descriptor that becomes ready when the kernel finds nothing to take back in this very cgroup,
+  // at its limit: on v1 readable (an eventfd with the count), on v2 with a priority event of
+  // memory.events.local.
+  virtual StatusOr<UniqueFd> WatchOom(const std::string& path) = 0;
   // OK if the process is in this cgroup, or one below it, for memory, CPU and pids alike.
   virtual Status CheckMember(const std::string& path, pid_t pid) = 0;
   // The processes in it and below it, in any hierarchy.

@@ -12,20 +12,101 @@ MemoryView Node::memory() const {
   for (const auto& [id, entry] : sandboxes_) {
     const Sandbox& record = entry->record;
     if (record.released) continue;
-    const Memory& charge = record.resources.memory;
-    view.charged_workload_bytes = SaturatingAdd(view.charged_workload_bytes, charge.workload_bytes);
-    view.charged_overhead_bytes = SaturatingAdd(view.charged_overhead_bytes, charge.overhead_bytes);
-    view.charged_bytes = SaturatingAdd(view.charged_bytes, charge.cgroup_max_bytes);
+    const Memory& memory = record.resources.memory;
+    view.charged_workload_bytes = SaturatingAdd(view.charged_workload_bytes, RequestOf(memory));
+    view.charged_overhead_bytes = SaturatingAdd(view.charged_overhead_bytes, memory.overhead_bytes);
+    view.charged_bytes = SaturatingAdd(view.charged_bytes, ChargedBytes(memory));
+    if (!IsRunning(record.state)) continue;
+    view.measured_workload_bytes += entry->used_workload_bytes;
+    view.measured_overhead_bytes += entry->used_overhead_bytes;
   }
   view.charged_test_bytes = CompatBytes();
   view.charged_bytes = SaturatingAdd(view.charged_bytes, view.charged_test_bytes);
+  view.required_bytes = budget::RequiredBytes(Holdings(), burst_);
   return view;
 }
 
-Status Node::Admit(const Memory& charge) const {
+budget::Holdings Node::Holdings() const {
+  budget::Holdings holdings;
+  holdings.fixed_bytes = CompatBytes();
+  const Time now = deps_.clock.Now();
+  // Many sandboxes of one image are the rule.
+  std::map<std::string, UsageMoments> seen;
+  for (const auto& [id, entry] : sandboxes_) {
+    const Sandbox& record = entry->record;
+    if (record.released) continue;
+    const Memory& memory = record.resources.memory;
+    if (IsGuaranteed(memory)) {
+      holdings.Add(memory, {}, {});
+      continue;
+    }
+    const auto [it, is_new] = seen.try_emplace(StrCat(record.driver, "/", record.image_digest));
+    if (is_new) it->second = overheads_.Usage(ClassOf(record), now);
+    holdings.Add(memory, record.image_digest, it->second);
+  }
+  return holdings;
+}
+
+budget::BurstNeed Node::burst_need() const { return burst_.Need(Holdings().burstable); }
+
+budget::Counts Node::CountActive() const {
+  budget::Counts counts;
+  for (const auto& [id, entry] : sandboxes_) {
+    if (IsTerminal(entry->record.state)) continue;
+    ++counts.sandboxes;
+    ++counts.by_driver[entry->record.driver];
+  }
+  return counts;
+}
+
+Status Node::Admit(const Memory& charge, const std::string& group, const UsageMoments& seen) const {
   RETURN_IF_ERROR(memory_limit_);
-  const MemoryView view = memory();
-  return budget::Admit(view.allocatable_bytes, view.charged_bytes, charge);
+  RETURN_IF_ERROR(dial_.AdmitStart(CountActive().sandboxes));
+  return budget::Admit(budget::Allocatable(config_.capacity_bytes, config_.reserves), Holdings(),
+                       burst_, charge, group, seen);
+}
+
+Status Node::AdmitAnother(const Sandbox& next) const {
+  RETURN_IF_ERROR(budget::CheckCaps(config_.caps, CountActive(), next.driver));
+  if (const auto gate = start_gates_.find(next.driver); gate != start_gates_.end()) {
+    RETURN_IF_ERROR(gate->second->CheckRoom());
+  }
+  const Memory& memory = next.resources.memory;
+  if (IsGuaranteed(memory)) return Admit(memory);
+  return Admit(memory, next.image_digest, overheads_.Usage(ClassOf(next), deps_.clock.Now()));
+}
+
+budget::Room Node::RoomFor(const SandboxClass& sandboxes, const Memory& memory,
+                           const budget::Holdings& holdings, const budget::Counts& counts) const {
+  budget::Room room;
+  room.constraint = "node.memory.allocatable_bytes";
+  room.more = budget::MoreFit(budget::Allocatable(config_.capacity_bytes, config_.reserves),
+                              holdings, burst_, memory, sandboxes.image_digest,
+                              overheads_.Usage(sandboxes, deps_.clock.Now()));
+  // What keeps all out is asked of the ones that would refuse, in the order in which they would.
+  for (const Status& problem : {memory_limit_, dial_.AdmitStart(counts.sandboxes)}) {
+    if (!problem.ok()) room.Bound(0, GetErrorDetail(problem).value_or(ErrorDetail{}).constraint);
+  }
+  if (dial_.limit()) room.Bound(*dial_.limit() - counts.sandboxes, "node.concurrency.limit");
+  budget::BoundByCaps(config_.caps, counts, sandboxes.driver, room);
+  return room;
+}
+
+ConcurrencyView Node::concurrency() const {
+  ConcurrencyView view{.band = dial_.band(),
+                       .stall = dial_.stall(),
+                       .is_short = dial_.is_short(),
+                       .explained = dial_.explained(),
+                       .problem = pressure_problem_,
+                       .limit = dial_.limit(),
+                       .counts = CountActive()};
+  for (const auto& [driver, gate] : start_gates_) {
+    view.starts.push_back({.driver = driver,
+                           .at_once = gate->at_once(),
+                           .under_way = gate->under_way(),
+                           .queued = gate->queued()});
+  }
+  return view;
 }
 
 Task<void> Node::LimitMemory() {
@@ -34,7 +115,7 @@ Task<void> Node::LimitMemory() {
     memory_limit_ = absl::OkStatus();
     co_return;
   }
-  const int64_t allocatable = memory().allocatable_bytes;
+  const int64_t allocatable = budget::Allocatable(config_.capacity_bytes, config_.reserves);
   auto work = [limit = deps_.limit_memory, allocatable] { return limit(allocatable); };
   const Status set = co_await deps_.pool.Run(std::move(work));
   if (set.ok()) {

@@ -22,6 +22,7 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool va
   CO_RETURN_IF_ERROR(ValidateSpec(spec));
   co_await RefreshDrivers();
   co_await LimitMemory();
+  co_await LookAtPressure();
   if (validate_only) {
     CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
     co_return plan.record;
@@ -40,8 +41,11 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool va
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
 
   if (config_.node_class == NodeClass::kHardened) co_await RefreshFacts();
+  const auto began = std::chrono::steady_clock::now();
   // From the check to the charge there is no co_await: nobody can take the room in between.
-  CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
+  StatusOr<Plan> planned = MakePlan(spec);
+  if (!planned.ok()) counters_.CountRefusal(planned.status());
+  CO_ASSIGN_OR_RETURN(Plan plan, std::move(planned));
   Sandbox record = plan.record;
   record.id = RandomHex(kSandboxIdLength);
   record.request_id = call.request_id;
@@ -52,11 +56,15 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool va
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
   auto request =
       MakeRequest(call.request_id, "CreateSandbox", fingerprint, StrCat("sandboxes/", record.id));
-  CO_RETURN_IF_ERROR(co_await Reserve(entry, std::move(request), call.actor));
+  const Status reserved = co_await Reserve(entry, std::move(request), call.actor);
+  if (!reserved.ok()) counters_.CountRefusal(reserved);
+  CO_RETURN_IF_ERROR(reserved);
   plan.launch.id = record.id;
   plan.launch.hostname = spec.display_name.empty() ? record.id : spec.display_name;
   plan.launch.record_json = WriteKeptRecord(entry->record, plan.tenant);
   StatusOr<Sandbox> running = co_await Launch(entry, std::move(plan));
+  counters_.CountStart(entry->record.driver, running.ok(),
+                       std::chrono::steady_clock::now() - began);
   if (running.ok()) co_return running;
   co_return co_await AbandonStart(entry, running.status());
 }
@@ -66,7 +74,7 @@ Task<Status> Node::Reserve(std::shared_ptr<Entry> entry, store::RequestRecord re
   const Sandbox& record = entry->record;
   Event event =
       MakeEvent("sandbox.reserved", StrCat("sandboxes/", record.id), record.spec.tenant,
-                StrCat(FormatBytes(record.resources.memory.cgroup_max_bytes), " charged, class ",
+                StrCat(FormatBytes(ChargedBytes(record.resources.memory)), " charged, class ",
                        ToString(record.isolation), ": ", record.decision.reason),
                 std::move(actor));
   entry->record.revision = event.revision;
@@ -91,12 +99,24 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
   CO_RETURN_IF_ERROR(Transition(entry->record, SandboxState::kStarting));
   CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   drivers::Driver& driver = *plan.driver;
+  // More at once than the machine can work at would only make each of them slower.
+  std::optional<StartGate::Pass> pass;
+  if (const auto gate = start_gates_.find(entry->record.driver); gate != start_gates_.end()) {
+    CO_ASSIGN_OR_RETURN(StartGate::Pass entered, co_await StartGate::Enter(gate->second));
+    pass.emplace(std::move(entered));
+    CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
+    // It may have waited for long. Its place among those that may run is its own already.
+    if (dial_.band() >= PressureBand::kRefuse) {
+      co_return dial_.AdmitStart(CountActive().sandboxes);
+    }
+  }
   auto create = [&driver, launch = std::move(plan.launch)] { return driver.Create(launch); };
   CO_ASSIGN_OR_RETURN(const drivers::Created created, co_await deps_.pool.Run(std::move(create)));
   // Each step took its time, and the tenant may have lost its trust in it.
   CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   auto start = [&driver, handle = created.handle] { return driver.Start(handle); };
   CO_ASSIGN_OR_RETURN(const std::string proof, co_await deps_.pool.Run(std::move(start)));
+  pass.reset();
   CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   Sandbox running = entry->record;
   CO_RETURN_IF_ERROR(Transition(running, SandboxState::kRunning));
@@ -139,16 +159,7 @@ Task<Status> Node::ForgetStart(std::shared_ptr<Entry> entry, const Status& why) 
   std::vector<Event> events;
   events.push_back(MakeEvent("sandbox.start_failed", StrCat("sandboxes/", record.id),
                              record.spec.tenant, ToLogString(why)));
-  const auto write = [id = record.id, request](store::Transaction& txn) -> Status {
-    RETURN_IF_ERROR(txn.DeleteSandbox(id));
-    return RecordRequest(txn, request);
-  };
-  CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
-  RememberRequest(request);
-  sandboxes_.erase(record.id);
-  entry->removed = true;
-  entry->changed.NotifyAll();
-  co_return absl::OkStatus();
+  co_return co_await DropRecord(entry, std::move(request), std::move(events));
 }
 
 }  // namespace claw::lifecycle

@@ -82,8 +82,14 @@ Task<Status> Node::Save(std::shared_ptr<Entry> entry, Sandbox changed, std::stri
   changed.revision = event.revision;
   std::vector<Event> events;
   events.push_back(std::move(event));
-  auto write = [changed](store::Transaction& txn) { return txn.PutSandbox(changed); };
+  std::optional<TenantUsage> bill;
+  if (changed.released) bill = CloseBill(*entry);
+  auto write = [changed, bill](store::Transaction& txn) -> Status {
+    RETURN_IF_ERROR(txn.PutSandbox(changed));
+    return bill ? txn.AddTenantUsage(*bill) : absl::OkStatus();
+  };
   CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
+  if (changed.released) PayBill(*entry);
   entry->record = std::move(changed);
   entry->changed.NotifyAll();
   co_return absl::OkStatus();

@@ -47,6 +47,7 @@ Task<void> Node::OnExit(std::shared_ptr<Entry> entry, drivers::ExitObservation s
                           .memory_peak_bytes = seen.memory_peak_bytes,
                           .exited_at = seen.exited_at};
     if (entry->stop_requested) ended.exit->reason = EndReason::kStopped;
+    if (entry->evicted) ended.exit->reason = EndReason::kEvicted;
     if (entry->revoked) ended.exit->reason = EndReason::kRevoked;
     if (seen.oom_killed) ended.exit->reason = EndReason::kOomKilled;
   } else {
@@ -62,6 +63,7 @@ Task<void> Node::OnExit(std::shared_ptr<Entry> entry, drivers::ExitObservation s
   const std::string type = ended.state == SandboxState::kLost            ? "sandbox.lost"
                            : ended.exit->reason == EndReason::kOomKilled ? "sandbox.oom_killed"
                                                                          : "sandbox.exited";
+  counters_.CountExit(ended, entry->evicted);
   co_await SaveReality(entry, ended, type, Describe(ended));
   asio::co_spawn(deps_.strand, Release(entry), asio::detached);
 }
@@ -97,7 +99,7 @@ Task<void> Node::Release(std::shared_ptr<Entry> entry) {
         released.released = true;
         co_await SaveReality(
             entry, released, "sandbox.released",
-            StrCat(FormatBytes(released.resources.memory.cgroup_max_bytes), " no longer charged"));
+            StrCat(FormatBytes(ChargedBytes(released.resources.memory)), " no longer charged"));
         break;
       }
     }

@@ -10,6 +10,10 @@ namespace {
 
 // What a crash may cost of what has been learned.
 constexpr auto kSaveEvery = std::chrono::seconds(60);
+// Looking takes at most one part in so many of one core, however many sandboxes there are: then it
+// is looked less often.
+constexpr int kMostOfACore = 100;
+constexpr std::chrono::milliseconds kLongestPause = std::chrono::seconds(60);
 
 // "docker.io/library/python" of "docker.io/library/python:3.12@sha256:…".
 std::string FamilyOf(const Image& image) {
@@ -46,10 +50,18 @@ Task<void> Node::MeasureWhileAnyRuns() {
   auto saved_at = std::chrono::steady_clock::now();
   const auto runs = [](const auto& entry) { return IsRunning(entry.second->record.state); };
   // Whoever starts a sandbox after the last one has ended starts this anew.
+  std::chrono::milliseconds pause = config_.measure_interval;
   while (!draining_ && std::any_of(sandboxes_.begin(), sandboxes_.end(), runs)) {
-    co_await Sleep(config_.measure_interval);
+    co_await Sleep(pause);
     if (draining_) break;
+    // Before the measurement, which takes down who is at its own limit.
+    co_await LookAtPressure();
+    const auto began = std::chrono::steady_clock::now();
     co_await Measure();
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - began);
+    // On a machine that is slow for another reason it still has to be looked.
+    pause = std::max(config_.measure_interval, std::min(kMostOfACore * took, kLongestPause));
     if (std::chrono::steady_clock::now() - saved_at < kSaveEvery) continue;
     saved_at = std::chrono::steady_clock::now();
     co_await SaveOverheads();
@@ -62,25 +74,44 @@ Task<void> Node::Measure() {
   std::string all;
   const auto found = co_await GetStats(std::move(all));
   if (!found.ok()) co_return;
+  budget::Holdings burstable;
+  int64_t burstable_used_bytes = 0;
   for (const SandboxStats& one : *found) {
     const auto it = sandboxes_.find(one.id);
     if (it == sandboxes_.end() || !IsRunning(it->second->record.state)) continue;
     Entry& entry = *it->second;
+    // The supervisor is outside of the cgroup, but it is there for this sandbox alone.
+    const int64_t overhead_bytes =
+        SaturatingAdd(one.stats.overhead_bytes, one.stats.supervisor_bytes);
+    entry.limit_hits = one.stats.limit_hits;
+    entry.used_workload_bytes = one.stats.application_bytes;
+    entry.used_overhead_bytes = overhead_bytes;
+    const Memory& memory = entry.record.resources.memory;
+    if (!IsGuaranteed(memory)) {
+      burstable.Add(memory, entry.record.image_digest,
+                    overheads_.Usage(ClassOf(entry.record), one.time));
+      burstable_used_bytes = SaturatingAdd(burstable_used_bytes, one.stats.application_bytes);
+    }
     // A record of before this was kept does not say what it runs under.
     if (entry.record.runtime_version.empty()) continue;
     // After the clock was set back the window begins anew.
     if (!entry.window || one.time < entry.window->began) {
       const int64_t peak = entry.window ? entry.window->peak_bytes : 0;
-      entry.window = {.peak_bytes = peak, .began = one.time};
+      entry.window.emplace();
+      entry.window->peak_bytes = peak;
+      entry.window->began = one.time;
     }
-    entry.window->peak_bytes = std::max(entry.window->peak_bytes, one.stats.overhead_bytes);
+    entry.window->Add(overhead_bytes, one.stats.application_bytes);
     if (one.time - entry.window->began >= config_.measure_window) CloseWindow(entry, one.time);
   }
+  burst_.Observe(burstable.burstable, burstable_used_bytes, ran_out_);
+  ran_out_ = false;
 }
 
 void Node::CloseWindow(Entry& entry, Time now) {
   if (!entry.window) return;
-  overheads_.Add(ClassOf(entry.record), entry.window->peak_bytes, now);
+  overheads_.Add(ClassOf(entry.record), entry.window->peak_bytes, now,
+                 entry.window->ProgramUsage());
   entry.window.reset();
 }
 
@@ -96,8 +127,11 @@ Task<void> Node::SaveOverheads() {
   if (!saved.ok()) overheads_.PutBack(changes);
 }
 
-std::vector<Node::OverheadView> Node::ListOverheads() const {
+std::vector<Node::OverheadView> Node::ListOverheads(int64_t workload_bytes,
+                                                    int64_t request_bytes) const {
   std::map<std::string, OverheadView> views;
+  const budget::Holdings holdings = Holdings();
+  const budget::Counts counts = CountActive();
   const Time now = deps_.clock.Now();
   const auto add = [&](const SandboxClass& sandboxes) {
     OverheadView view{.sandboxes = sandboxes};
@@ -109,6 +143,9 @@ std::vector<Node::OverheadView> Node::ListOverheads() const {
     if (!view.estimate.steps.empty()) {
       view.samples = overheads_.records().at(view.estimate.steps.back().key).samples;
     }
+    view.room =
+        RoomFor(sandboxes, budget::Charge(workload_bytes, view.estimate.bytes, request_bytes),
+                holdings, counts);
     views[StrCat(sandboxes.driver, "/", OverheadKey(OverheadLevel::kImage, sandboxes))] =
         std::move(view);
   };

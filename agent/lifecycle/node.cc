@@ -1,5 +1,7 @@
 #include "agent/lifecycle/node.h"
 
+#include <algorithm>
+
 #include "agent/base/id.h"
 #include "agent/base/strings.h"
 #include "agent/lifecycle/compat.h"
@@ -16,8 +18,18 @@ Node::Node(NodeDeps deps, NodeConfig config)
       tenant_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       image_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       overheads_(config_.overhead),
+      burst_(config_.burst),
+      dial_(config_.dial),
+      pressure_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       drained_(deps_.strand) {
-  for (drivers::Driver* driver : deps_.drivers) drivers_.push_back({.driver = driver});
+  for (drivers::Driver* driver : deps_.drivers) {
+    drivers_.push_back({.driver = driver});
+    const std::string name(driver->name());
+    const auto per_cpu = config_.starts_per_cpu.find(name);
+    if (per_cpu == config_.starts_per_cpu.end()) continue;
+    const int64_t at_once = std::max<int64_t>(1, per_cpu->second * deps_.host.cpus);
+    start_gates_[name] = std::make_shared<StartGate>(deps_.strand, at_once, config_.start_queue);
+  }
 }
 
 Node::~Node() = default;
@@ -59,6 +71,9 @@ std::vector<std::string> Node::conditions() const {
   }
   if (!memory_limit_.ok()) {
     problems.push_back(StrCat("takes no new work: ", ToStd(memory_limit_.message())));
+  }
+  if (dial_.band() >= PressureBand::kRefuse) {
+    problems.push_back("takes no new work: the node is short of memory");
   }
   if (!store_problem_.empty()) problems.push_back(StrCat("store: ", store_problem_));
   if (config_.node_class == NodeClass::kHardened) {

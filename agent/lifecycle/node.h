@@ -7,98 +7,20 @@
 #include <string>
 #include <vector>
 
-#include "agent/base/clock.h"
-#include "agent/budget/ledger.h"
-#include "agent/budget/overhead.h"
-#include "agent/host/host_info.h"
-#include "agent/lifecycle/async.h"
 #include "agent/lifecycle/call.h"
+#include "agent/lifecycle/counters.h"
 #include "agent/lifecycle/event_bus.h"
-#include "agent/model/compat.h"
+#include "agent/lifecycle/node_config.h"
+#include "agent/lifecycle/start_gate.h"
+#include "agent/lifecycle/views.h"
 #include "agent/model/event.h"
 #include "agent/model/image.h"
 #include "agent/model/sandbox.h"
-#include "agent/model/tenant.h"
 #include "agent/policy/compat.h"
 #include "agent/policy/hardening.h"
-#include "agent/policy/isolation.h"
 #include "agent/policy/quota.h"
-#include "drivers/driver.h"
-#include "drivers/image/image_store.h"
-#include "store/store.h"
 
 namespace claw::lifecycle {
-
-// What a node is made of. The references outlive the Node.
-struct NodeDeps {
-  asio::any_io_executor strand;
-  BlockingPool& pool;
-  store::Store& store;
-  image::ImageStore& images;
-  std::vector<drivers::Driver*> drivers;  // at most one for each isolation class
-  Clock& clock;
-  host::HostInfo host;
-  // Blocks; for pool threads. Empty: nothing is known, so the node is not hardened.
-  std::function<StatusOr<MachineFacts>()> read_facts{};
-  // Blocks; for pool threads. Sets the memory limit around all sandboxes and reads it back. Empty:
-  // there is none, as in tests of decisions.
-  std::function<Status(int64_t bytes)> limit_memory{};
-};
-
-struct NodeConfig {
-  std::string node_id{};
-  int64_t capacity_bytes = 0;  // memory that the node may hand out, before the reserves
-  budget::Reserves reserves{};
-  int64_t max_events = 100'000;           // older ones are removed
-  int64_t max_request_records = 100'000;  // of finished requests; older ones are forgotten
-  std::chrono::milliseconds stop_grace = std::chrono::seconds(10);
-  bool allow_compat_baseline = true;  // images may be run under runc to compare
-  std::chrono::seconds max_override_time = kMaxOverrideTime;
-  NodeClass node_class = NodeClass::kStandard;
-  policy::Rules rules{};
-  std::vector<std::string> signers{};  // names; the signature of another one counts no longer
-  budget::OverheadRules overhead{};
-  // How often what runs is looked at, all of it in one pass, and how long a window is whose highest
-  // overhead counts as one peak.
-  std::chrono::milliseconds measure_interval = std::chrono::seconds(5);
-  std::chrono::seconds measure_window = std::chrono::seconds(60);
-};
-
-// A driver as it was found when the agent came up.
-struct DriverState {
-  drivers::Driver* driver = nullptr;
-  drivers::Fingerprint fingerprint{};
-};
-
-// A test of an image under gVisor, as it was asked for.
-struct CompatTestSpec {
-  std::string image{};                // a reference or a digest
-  std::vector<CompatProbe> probes{};  // empty: what the image's label says, or its own program
-  bool baseline = false;
-  int64_t workload_bytes = kDefaultProbeBytes;
-};
-
-// What is to be another of a tenant; absent: as it was.
-struct TenantPatch {
-  std::optional<Trust> trust{};
-  std::optional<int64_t> quota_sandboxes{};
-  std::optional<int64_t> quota_workload_bytes{};
-  std::optional<int64_t> quota_cpu_millis{};
-  std::optional<std::map<std::string, std::string>> labels{};
-  std::optional<std::vector<std::string>> allowed_images{};
-  std::optional<std::string> network_policy{};
-};
-
-// Memory of the node in bytes; see NodeMemory in the API.
-struct MemoryView {
-  int64_t capacity_bytes = 0;
-  int64_t reserved_bytes = 0;
-  int64_t allocatable_bytes = 0;
-  int64_t charged_bytes = 0;  // the sum of the three
-  int64_t charged_workload_bytes = 0;
-  int64_t charged_overhead_bytes = 0;
-  int64_t charged_test_bytes = 0;  // for tests of images that are under way
-};
 
 // All that the agent knows and does. Lives on one strand: every call is made there, state is read
 // again after every co_await, there are no locks. One file for each verb; the tables of records are
@@ -165,9 +87,26 @@ class Node {
     SandboxClass sandboxes{};
     budget::OverheadEstimate estimate{};
     std::vector<OverheadPeak> samples{};  // of the narrowest level that has any
+    budget::Room room{};                  // how many more fit, each with the workload asked about
   };
   // Each image with each healthy driver, and what else has been measured; by driver, then image.
-  std::vector<OverheadView> ListOverheads() const;
+  std::vector<OverheadView> ListOverheads(int64_t workload_bytes = kDefaultWorkloadBytes,
+                                          int64_t request_bytes = 0) const;
+  // admit.cc: what burstable sandboxes need together, and the model that says so.
+  budget::BurstNeed burst_need() const;
+  const budget::BurstModel& burst_model() const { return burst_; }
+  ConcurrencyView concurrency() const;
+  const budget::OverheadModel& overheads() const { return overheads_; }
+  // capacity.cc. FAILED_PRECONDITION, reason RUNTIME_MISSING, if a driver does not work here: then
+  // nothing is known of it.
+  StatusOr<CapacityView> PlanCapacity(const CapacityQuestion& question) const;
+  // pressure.cc: asks the kernel, unless somebody has just done so, and acts on what it says. Done
+  // by itself before each start, with each measurement and as long as there is pressure; the agent
+  // calls it when the kernel tells of a stall.
+  Task<void> LookAtPressure();
+  // chargeback.cc
+  Tally TakeTally();
+  const Counters& counters() const { return counters_; }
   // stop.cc
   Task<StatusOr<Sandbox>> StopSandbox(Call call, std::string name,
                                       std::optional<std::chrono::milliseconds> grace);
@@ -260,10 +199,25 @@ class Node {
   Task<void> SaveOverheads();
 
   // admit.cc
-  // Whether one more charge fits, and the limit around all sandboxes is in force.
-  Status Admit(const Memory& charge) const;
+  // Whether one more charge fits, the limit around all sandboxes is in force, and the node is not
+  // under pressure. `group` and `seen` are of a burstable one.
+  Status Admit(const Memory& charge, const std::string& group = {},
+               const UsageMoments& seen = {}) const;
+  Status AdmitAnother(const Sandbox& next) const;  // the same, and the caps on their number
+  budget::Holdings Holdings() const;
+  budget::Counts CountActive() const;
+  // How many more like it fit beside these.
+  budget::Room RoomFor(const SandboxClass& sandboxes, const Memory& memory,
+                       const budget::Holdings& holdings, const budget::Counts& counts) const;
   // Sets that limit unless it is.
   Task<void> LimitMemory();
+
+  // pressure.cc
+  Task<void> ActOnPressure(PressureBand before);
+  Task<void> WatchPressure();  // until it has gone
+  Task<StatusOr<int64_t>> CountAtOwnLimit();
+  Task<void> Evict();
+  Task<void> Evict(std::shared_ptr<Entry> entry, std::string why);
 
   // images.cc
   Task<StatusOr<Image>> AddImage(Call call, std::string method, std::string fingerprint,
@@ -328,6 +282,17 @@ class Node {
   Task<Status> AbandonStart(std::shared_ptr<Entry> entry, Status why);
   Task<Status> ForgetStart(std::shared_ptr<Entry> entry, const Status& why);
 
+  // chargeback.cc
+  // What a sandbox's tenant owes for it, beyond what is in usage_.
+  ByteSeconds Owed(Entry& entry, Time now);
+  // For the write that ends the charge: what that write adds to the tenant's total. From here on it
+  // is fixed, until PayBill moves it to usage_ as the write has worked. Empty: nothing is owed.
+  std::optional<TenantUsage> CloseBill(Entry& entry);
+  void PayBill(Entry& entry);
+  // Nothing of it is left: its record goes, and what its tenant owes for it is recorded.
+  Task<Status> DropRecord(std::shared_ptr<Entry> entry, store::RequestRecord request,
+                          std::vector<Event> events);
+
   // exit.cc
   void WatchExit(const std::shared_ptr<Entry>& entry);
   Task<void> OnExit(std::shared_ptr<Entry> entry, drivers::ExitObservation seen);
@@ -383,8 +348,21 @@ class Node {
   std::map<std::string, std::vector<CompatVerdict>> verdicts_;
   std::map<std::string, CompatOverride> overrides_;        // by digest
   std::vector<std::shared_ptr<CompatTest>> compat_tests_;  // under way
+  std::map<std::string, ByteSeconds> usage_;               // by tenant, as recorded
+  Counters counters_;
   budget::OverheadModel overheads_;
   bool measuring_ = false;  // the loop of measure.cc runs
+  budget::BurstModel burst_;
+  budget::Dial dial_;
+  std::shared_ptr<AsyncMutex> pressure_mutex_;  // held while the kernel is asked
+  std::chrono::steady_clock::time_point pressure_looked_{};
+  std::string pressure_problem_;    // why the last look failed
+  bool watching_pressure_ = false;  // WatchPressure runs
+  std::optional<std::chrono::steady_clock::time_point> explained_told_{};
+  int64_t group_ooms_ = 0;        // as of the last look
+  bool ran_out_ = false;          // since the last measurement the sandboxes wanted too much
+  bool nobody_to_evict_ = false;  // that has been told, of the band that the node is in
+  std::map<std::string, std::shared_ptr<StartGate>> start_gates_;  // by driver
   Status memory_limit_ = Unavailable("the limit around all sandboxes has not been set");
   std::map<std::string, store::RequestRecord> requests_;
   std::map<std::string, std::shared_ptr<Notifier>> requests_under_way_;

@@ -100,10 +100,11 @@ StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
   plan.record.image_digest = image.digest;
   const budget::OverheadEstimate overhead = overheads_.Estimate(
       ClassOf(plan.record), state->fingerprint.overhead_prior_bytes, deps_.clock.Now());
-  plan.record.resources = {.memory = budget::Charge(spec.workload_bytes, overhead.bytes),
-                           .cpu_millis = spec.cpu_millis,
-                           .pids_max = spec.pids_max};
-  RETURN_IF_ERROR(Admit(plan.record.resources.memory));
+  plan.record.resources = {
+      .memory = budget::Charge(spec.workload_bytes, overhead.bytes, spec.request_bytes),
+      .cpu_millis = spec.cpu_millis,
+      .pids_max = spec.pids_max};
+  RETURN_IF_ERROR(AdmitAnother(plan.record));
   plan.launch = MakeLaunch(spec, image, plan.record.resources);
   plan.launch.image_rootfs = deps_.images.RootfsPath(image.digest);
   if (plan.launch.argv.empty() || plan.launch.argv[0].empty()) {

@@ -61,6 +61,7 @@ void Node::LoadSnapshot(store::Snapshot snapshot) {
     const std::string digest = value.image_digest;
     overrides_[digest] = std::move(value);
   }
+  for (const TenantUsage& usage : snapshot.usages) usage_[usage.tenant] = usage.charged;
   overheads_.Load(std::move(snapshot.overheads));
   for (store::RequestRecord& request : snapshot.requests) RememberRequest(request);
   for (Sandbox& sandbox : snapshot.sandboxes) {

@@ -43,16 +43,7 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
   events.push_back(MakeEvent("sandbox.removed", StrCat("sandboxes/", entry->record.id),
                              entry->record.spec.tenant, "removed with its output",
                              std::move(actor)));
-  const auto write = [id = entry->record.id, request](store::Transaction& txn) -> Status {
-    RETURN_IF_ERROR(txn.DeleteSandbox(id));
-    return RecordRequest(txn, request);
-  };
-  CO_RETURN_IF_ERROR(co_await Commit(write, std::move(events)));
-  RememberRequest(request);
-  entry->removed = true;
-  sandboxes_.erase(entry->record.id);
-  entry->changed.NotifyAll();
-  co_return absl::OkStatus();
+  co_return co_await DropRecord(entry, std::move(request), std::move(events));
 }
 
 Task<Status> Node::Erase(drivers::Driver* driver, std::string id, bool released) {

@@ -204,6 +204,7 @@ Task<Status> Node::DeleteTenant(Call call, std::string name, bool allow_missing)
                              StrCat("tenant ", name, " was removed"), call.actor));
   auto write = [name, request](store::Transaction& txn) -> Status {
     RETURN_IF_ERROR(txn.DeleteTenant(name));
+    RETURN_IF_ERROR(txn.DeleteTenantUsage(name));
     return RecordRequest(txn, request);
   };
   const Status saved = co_await Commit(std::move(write), std::move(events));
@@ -211,6 +212,7 @@ Task<Status> Node::DeleteTenant(Call call, std::string name, bool allow_missing)
     tenants_[name] = tenant;
     co_return saved;
   }
+  usage_.erase(name);
   RememberRequest(request);
   co_return absl::OkStatus();
 }

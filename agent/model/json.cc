@@ -31,6 +31,8 @@ Json SpecToJson(const SandboxSpec& spec) {
                {"working_directory", spec.working_directory},
                {"mounts", MountsToJson(spec.mounts)},
                {"workload_bytes", spec.workload_bytes},
+               {"request_bytes", spec.request_bytes},
+               {"priority", spec.priority},
                {"cpu_millis", spec.cpu_millis},
                {"pids_max", spec.pids_max},
                {"tty", spec.tty},
@@ -57,6 +59,8 @@ void ReadSpec(const Json& json, SandboxSpec& spec) {
     Get(entry, "read_only", mount.read_only);
   }
   Get(json, "workload_bytes", spec.workload_bytes);
+  Get(json, "request_bytes", spec.request_bytes);
+  Get(json, "priority", spec.priority);
   Get(json, "cpu_millis", spec.cpu_millis);
   Get(json, "pids_max", spec.pids_max);
   Get(json, "tty", spec.tty);
@@ -99,6 +103,7 @@ Json ResourcesToJson(const Resources& resources) {
   return {{"workload_bytes", resources.memory.workload_bytes},
           {"overhead_bytes", resources.memory.overhead_bytes},
           {"cgroup_max_bytes", resources.memory.cgroup_max_bytes},
+          {"request_bytes", resources.memory.request_bytes},
           {"cpu_millis", resources.cpu_millis},
           {"pids_max", resources.pids_max}};
 }
@@ -107,6 +112,7 @@ void ReadResources(const Json& json, Resources& resources) {
   Get(json, "workload_bytes", resources.memory.workload_bytes);
   Get(json, "overhead_bytes", resources.memory.overhead_bytes);
   Get(json, "cgroup_max_bytes", resources.memory.cgroup_max_bytes);
+  Get(json, "request_bytes", resources.memory.request_bytes);
   Get(json, "cpu_millis", resources.cpu_millis);
   Get(json, "pids_max", resources.pids_max);
 }

@@ -9,6 +9,7 @@
 #include "agent/model/overhead.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
+#include "agent/model/usage.h"
 
 namespace claw {
 
@@ -21,6 +22,7 @@ std::string ToJson(const Image& image);
 std::string ToJson(const CompatVerdict& verdict);
 std::string ToJson(const CompatOverride& value);
 std::string ToJson(const OverheadRecord& record);
+std::string ToJson(const TenantUsage& usage);
 
 StatusOr<Tenant> TenantFromJson(std::string_view text);
 StatusOr<Sandbox> SandboxFromJson(std::string_view text);
@@ -28,5 +30,6 @@ StatusOr<Image> ImageFromJson(std::string_view text);
 StatusOr<CompatVerdict> CompatVerdictFromJson(std::string_view text);
 StatusOr<CompatOverride> CompatOverrideFromJson(std::string_view text);
 StatusOr<OverheadRecord> OverheadRecordFromJson(std::string_view text);
+StatusOr<TenantUsage> TenantUsageFromJson(std::string_view text);
 
 }  // namespace claw

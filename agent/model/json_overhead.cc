@@ -35,6 +35,18 @@ void ReadBuckets(const Json& array, std::map<int, double>& buckets) {
   }
 }
 
+// Empty in records of before there was one.
+void ReadUsage(const Json& array, UsageMoments& usage) {
+  if (array.empty()) return;
+  const UsageMoments read{.weight = array.at(0).get<double>(),
+                          .mean_sum = array.at(1).get<double>(),
+                          .square_sum = array.at(2).get<double>()};
+  const bool sane = read.weight >= 0 && read.weight < 1e300 && read.mean_sum >= 0 &&
+                    read.mean_sum < 1e300 && read.square_sum >= 0 && read.square_sum < 1e300;
+  if (!sane) throw std::invalid_argument("a usage is out of range");
+  usage = read;
+}
+
 void ReadClass(const Json& json, SandboxClass& sandboxes) {
   Get(json, "image_digest", sandboxes.image_digest);
   Get(json, "image_family", sandboxes.image_family);
@@ -54,6 +66,7 @@ void ReadRecord(const Json& json, OverheadRecord& record) {
   for (const Json& peak : json.value("samples", Json::array())) {
     record.samples.push_back(ReadPeak(peak));
   }
+  ReadUsage(json.value("usage", Json::array()), record.usage);
   Get(json, "windows", record.windows);
   GetTime(json, "first_at", record.first_at);
   GetTime(json, "last_at", record.last_at);
@@ -67,6 +80,7 @@ std::string ToJson(const OverheadRecord& record) {
   Json samples = Json::array();
   for (const OverheadPeak& peak : record.samples) samples.push_back(PeakToJson(peak));
   const SandboxClass& sandboxes = record.sandboxes;
+  const UsageMoments& usage = record.usage;
   return json::Dump({{"level", ToString(record.level)},
                      {"image_digest", sandboxes.image_digest},
                      {"image_family", sandboxes.image_family},
@@ -79,6 +93,7 @@ std::string ToJson(const OverheadRecord& record) {
                      {"weighed_at", ToMicros(record.weighed_at)},
                      {"recent", PeakToJson(record.recent)},
                      {"samples", samples},
+                     {"usage", {usage.weight, usage.mean_sum, usage.square_sum}},
                      {"windows", record.windows},
                      {"first_at", ToMicros(record.first_at)},
                      {"last_at", ToMicros(record.last_at)}});

@@ -38,6 +38,16 @@ struct OverheadPeak {
   bool operator==(const OverheadPeak&) const = default;
 };
 
+// What the programs of a class used, over windows whose weights fade as those of the peaks: the
+// sums of weight x mean and of weight x mean square.
+struct UsageMoments {
+  double weight = 0;
+  double mean_sum = 0;    // bytes
+  double square_sum = 0;  // bytes squared
+
+  bool operator==(const UsageMoments&) const = default;
+};
+
 // What has been measured of one class of sandboxes, or of all with the same family or runtime. The
 // numbers mean what agent/budget/overhead.h makes of them.
 struct OverheadRecord {
@@ -47,6 +57,7 @@ struct OverheadRecord {
   Time weighed_at{};
   OverheadPeak recent{};                // the highest of late
   std::vector<OverheadPeak> samples{};  // the newest windows, oldest first
+  UsageMoments usage{};                 // of kImage only, as of `weighed_at`
   int64_t windows = 0;                  // ever
   Time first_at{};
   Time last_at{};

@@ -22,7 +22,7 @@ constexpr EnumNames<SandboxState, 7> kStateNames = {{
     {SandboxState::kLost, "LOST"},
 }};
 
-constexpr EnumNames<EndReason, 7> kReasonNames = {{
+constexpr EnumNames<EndReason, 8> kReasonNames = {{
     {EndReason::kNone, "NONE"},
     {EndReason::kExited, "EXITED"},
     {EndReason::kStopped, "STOPPED"},
@@ -30,6 +30,7 @@ constexpr EnumNames<EndReason, 7> kReasonNames = {{
     {EndReason::kProofFailed, "PROOF_FAILED"},
     {EndReason::kHostRestart, "HOST_RESTART"},
     {EndReason::kRevoked, "REVOKED"},
+    {EndReason::kEvicted, "EVICTED"},
 }};
 
 Status ValidatePath(std::string_view field, std::string_view path) {
@@ -171,6 +172,11 @@ Status ValidateSpec(const SandboxSpec& spec) {
   RETURN_IF_ERROR(ValidateMounts(spec.mounts));
   RETURN_IF_ERROR(ValidateRange("workload_bytes", spec.workload_bytes, kMinWorkloadBytes,
                                 kMaxWorkloadBytes, " bytes"));
+  if (spec.request_bytes != 0) {
+    RETURN_IF_ERROR(ValidateRange("memory_request_bytes", spec.request_bytes, kMinWorkloadBytes,
+                                  spec.workload_bytes, " bytes"));
+  }
+  RETURN_IF_ERROR(ValidateRange("priority", spec.priority, kMinPriority, kMaxPriority, ""));
   RETURN_IF_ERROR(ValidateRange("cpu_millis", spec.cpu_millis, 0, kMaxCpuMillis, " millis"));
   // The kernel's CFS quota is at least 1 ms of a period of 100 ms.
   if (spec.cpu_millis != 0 && spec.cpu_millis < 10) {

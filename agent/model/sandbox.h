@@ -35,6 +35,7 @@ enum class EndReason {
   kHostRestart,  // the machine went down under it
   kRevoked,  // the policy no longer allows its class: its tenant lost its trust, or the node its
              // class
+  kEvicted,  // the node was short of memory, and it used more than was set aside for it
 };
 
 struct Mount {
@@ -56,6 +57,9 @@ struct SandboxSpec {
   std::string working_directory{};     // empty: the image's
   std::vector<Mount> mounts{};
   int64_t workload_bytes = kDefaultWorkloadBytes;
+  // Of a burstable sandbox: what is set aside for it alone. 0, or all of the workload: guaranteed.
+  int64_t request_bytes = 0;
+  int64_t priority = 0;  // who has a lower one is evicted earlier
   int64_t cpu_millis = 0;
   int64_t pids_max = kDefaultPidsMax;
   bool tty = false;

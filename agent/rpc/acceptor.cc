@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <chrono>
 
-#include "agent/rpc/unix_socket.h"
+#include "agent/base/unix_socket.h"
 
 namespace claw::rpc {
 namespace {

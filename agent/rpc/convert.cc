@@ -90,6 +90,8 @@ pb::EndReason ToProto(EndReason reason) {
       return pb::END_REASON_HOST_RESTART;
     case EndReason::kRevoked:
       return pb::END_REASON_REVOKED;
+    case EndReason::kEvicted:
+      return pb::END_REASON_EVICTED;
   }
   return pb::END_REASON_UNSPECIFIED;
 }
@@ -110,6 +112,8 @@ pb::SandboxSpec ToProto(const SandboxSpec& spec) {
     out->set_writable(!mount.read_only);
   }
   proto.set_workload_bytes(spec.workload_bytes);
+  proto.set_memory_request_bytes(spec.request_bytes);
+  proto.set_priority(static_cast<int32_t>(spec.priority));
   proto.set_cpu_millis(spec.cpu_millis);
   proto.set_pids_max(spec.pids_max);
   proto.set_tty(spec.tty);
@@ -125,6 +129,7 @@ void SetResources(const Resources& resources, pb::Resources* out) {
   out->mutable_memory()->set_workload_bytes(resources.memory.workload_bytes);
   out->mutable_memory()->set_overhead_bytes(resources.memory.overhead_bytes);
   out->mutable_memory()->set_cgroup_max_bytes(resources.memory.cgroup_max_bytes);
+  out->mutable_memory()->set_request_bytes(RequestOf(resources.memory));
   out->set_cpu_millis(resources.cpu_millis);
   out->set_pids_max(resources.pids_max);
 }
@@ -182,6 +187,8 @@ StatusOr<SandboxSpec> FromProto(const pb::SandboxSpec& proto) {
                            .read_only = !mount.writable()});
   }
   if (proto.workload_bytes() != 0) spec.workload_bytes = proto.workload_bytes();
+  spec.request_bytes = proto.memory_request_bytes();
+  spec.priority = proto.priority();
   spec.cpu_millis = proto.cpu_millis();
   if (proto.pids_max() != 0) spec.pids_max = proto.pids_max();
   spec.tty = proto.tty();
@@ -285,6 +292,7 @@ pb::SandboxStats ToProto(const lifecycle::Node::SandboxStats& stats) {
   proto.set_application_bytes(stats.stats.application_bytes);
   proto.set_overhead_bytes(stats.stats.overhead_bytes);
   proto.set_page_cache_bytes(stats.stats.page_cache_bytes);
+  proto.set_supervisor_bytes(stats.stats.supervisor_bytes);
   proto.set_memory_peak_bytes(stats.stats.memory_peak_bytes);
   proto.set_memory_limit_bytes(stats.stats.memory_limit_bytes);
   proto.set_cpu_usage_micros(stats.stats.cpu_usage_micros);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "agent/rpc/budget_calls.h"
 #include "agent/rpc/convert.h"
 #include "agent/rpc/reactors.h"
 #include "agent/rpc/services.h"
@@ -15,15 +16,6 @@ void SetHost(const host::HostInfo& host, pb::Node* out) {
   out->set_kernel_version(host.kernel_version);
   out->set_page_size_bytes(host.page_size_bytes);
   out->set_cpus(host.cpus);
-}
-
-void SetMemory(const lifecycle::MemoryView& memory, pb::NodeMemory* out) {
-  out->set_capacity_bytes(memory.capacity_bytes);
-  out->set_reserved_bytes(memory.reserved_bytes);
-  out->set_allocatable_bytes(memory.allocatable_bytes);
-  out->set_charged_bytes(memory.charged_bytes);
-  out->set_available_bytes(
-      std::max<int64_t>(0, SaturatingSub(memory.allocatable_bytes, memory.charged_bytes)));
 }
 
 void AddDriver(const lifecycle::DriverState& state, pb::Node* out) {
@@ -100,63 +92,6 @@ Task<StatusOr<pb::CheckNodeResponse>> CheckNode(const Context& context,
   co_return response;
 }
 
-pb::OverheadClass ToProto(const lifecycle::Node::OverheadView& view) {
-  pb::OverheadClass out;
-  out.set_image_digest(view.sandboxes.image_digest);
-  out.set_image_family(view.sandboxes.image_family);
-  out.set_driver(view.sandboxes.driver);
-  out.set_runtime_version(view.sandboxes.runtime_version);
-  out.set_platform(view.sandboxes.platform);
-  out.set_architecture(view.sandboxes.architecture);
-  out.set_page_size_bytes(view.sandboxes.page_size_bytes);
-  out.set_overhead_bytes(view.estimate.bytes);
-  out.set_prior_bytes(view.estimate.prior_bytes);
-  for (const budget::OverheadStep& step : view.estimate.steps) {
-    pb::OverheadEstimate* level = out.add_levels();
-    level->set_level(std::string(ToString(step.level)));
-    level->set_windows(step.windows);
-    level->set_weight(step.weight);
-    level->set_trust(step.trust);
-    level->set_quantile_bytes(step.quantile_bytes);
-    level->set_recent_bytes(step.recent_bytes);
-    level->set_borrowed_bytes(step.borrowed_bytes);
-    level->set_estimate_bytes(step.estimate_bytes);
-  }
-  for (const OverheadPeak& peak : view.samples) {
-    pb::OverheadPeak* sample = out.add_samples();
-    sample->set_bytes(peak.bytes);
-    SetTime(peak.at, sample->mutable_time());
-  }
-  return out;
-}
-
-Task<StatusOr<pb::Budget>> GetBudget(const Context& context, const pb::GetBudgetRequest& request) {
-  const int64_t asked = request.workload_bytes();
-  const int64_t workload = asked == 0 ? kDefaultWorkloadBytes : asked;
-  if (workload < kMinWorkloadBytes || workload > kMaxWorkloadBytes) {
-    co_return MakeError(StatusCode::kInvalidArgument,
-                        StrCat("workload_bytes is ", asked, "; it has to lie between ",
-                               kMinWorkloadBytes, " and ", kMaxWorkloadBytes),
-                        {.reason = "OUT_OF_RANGE", .constraint = "workload_bytes"});
-  }
-  const lifecycle::Node& node = context.node;
-  const lifecycle::MemoryView memory = node.memory();
-  pb::Budget budget;
-  SetMemory(memory, budget.mutable_memory());
-  budget.set_charged_workload_bytes(memory.charged_workload_bytes);
-  budget.set_charged_overhead_bytes(memory.charged_overhead_bytes);
-  budget.set_charged_test_bytes(memory.charged_test_bytes);
-  budget.set_workload_bytes(workload);
-  std::vector<lifecycle::Node::OverheadView> views = node.ListOverheads();
-  for (const lifecycle::Node::OverheadView& view : views) {
-    pb::OverheadClass* out = budget.add_classes();
-    *out = ToProto(view);
-    out->set_more_fit(budget::MoreFit(memory.allocatable_bytes, memory.charged_bytes,
-                                      budget::Charge(workload, view.estimate.bytes)));
-  }
-  co_return budget;
-}
-
 class NodeService final : public pb::NodeService::CallbackService {
  public:
   explicit NodeService(const Context& context) : context_(context) {}
@@ -175,6 +110,11 @@ class NodeService final : public pb::NodeService::CallbackService {
                                       const pb::GetBudgetRequest* request,
                                       pb::Budget* response) override {
     return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::GetBudget);
+  }
+  grpc::ServerUnaryReactor* PlanCapacity(grpc::CallbackServerContext* /*call*/,
+                                         const pb::PlanCapacityRequest* request,
+                                         pb::CapacityPlan* response) override {
+    return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::PlanCapacity);
   }
 
  private:

@@ -194,6 +194,11 @@ StatusOr<Stats> FakeBox::GetStats() const {
   return stats;
 }
 
+void FakeBox::HitLimit() {
+  const std::lock_guard lock(mutex_);
+  ++stats_.limit_hits;
+}
+
 void FakeBox::SetMemoryUsage(int64_t bytes) {
   const std::lock_guard lock(mutex_);
   stats_.memory_usage_bytes = bytes;

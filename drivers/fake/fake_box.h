@@ -37,6 +37,7 @@ class FakeBox : public std::enable_shared_from_this<FakeBox> {
   Inspection Inspect() const;
   StatusOr<Stats> GetStats() const;
   void SetMemoryUsage(int64_t bytes);
+  void HitLimit();
 
   std::unique_ptr<LogReader> OpenLog();
   void Input(std::string_view data);

@@ -230,6 +230,12 @@ Status FakeWorld::SetMemoryUsage(const std::string& id, int64_t bytes) {
   return absl::OkStatus();
 }
 
+Status FakeWorld::HitLimit(const std::string& id) {
+  ASSIGN_OR_RETURN(const auto box, FindOrError(id));
+  box->HitLimit();
+  return absl::OkStatus();
+}
+
 std::vector<std::string> FakeWorld::ids() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> all;

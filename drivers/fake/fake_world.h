@@ -100,6 +100,8 @@ class FakeWorld {
   // Something in a driver's name without a record, as a crash leaves it.
   void AddLitter(const std::string& driver, const std::string& id);
   Status SetMemoryUsage(const std::string& id, int64_t bytes);
+  // It runs into its memory limit once.
+  Status HitLimit(const std::string& id);
 
   // Ids of what has any trace, sorted, and of what of it has a running program.
   std::vector<std::string> ids() const;

@@ -88,16 +88,17 @@ Fingerprint OciDriver::Probe() {
     fingerprint_ = found;
   }
   if (!found.healthy) return found;
-  if (const Status test = SelfTest(); !test.ok()) {
+  if (const Status test = SelfTest(found.supervisor_bytes); !test.ok()) {
     found.healthy = false;
     found.message = StrCat("a sandbox of our own does not run: ", ToStd(test.message()));
-    const std::lock_guard lock(mutex_);
-    fingerprint_ = found;
   }
+  supervisor_bytes_ = found.supervisor_bytes;
+  const std::lock_guard lock(mutex_);
+  fingerprint_ = found;
   return found;
 }
 
-Status OciDriver::SelfTest() {
+Status OciDriver::SelfTest(int64_t& supervisor_bytes) {
   // The starter is the only file that is sure to be there and to run anywhere. A copy for each
   // driver: they are probed side by side, and a program that runs cannot be written to.
   const fs::path image = options_.state_dir / "selftest" / std::string(name());
@@ -119,6 +120,11 @@ Status OciDriver::SelfTest() {
   const StatusOr<Created> created = Create(spec);
   Status status = created.status();
   if (status.ok()) status = Start(created->handle).status();
+  if (status.ok()) {
+    const StatusOr<Instance> instance = ParseHandle(name(), created->handle);
+    status = instance.status();
+    if (status.ok()) supervisor_bytes = host::PrivateBytes(instance->conmon).value_or(0);
+  }
   status.Update(Destroy(spec.id));
   status.Update(Purge(spec.id));
   return status;
@@ -341,10 +347,12 @@ StatusOr<Stats> OciDriver::GetStats(const DriverHandle& handle) {
                .application_bytes = usage.memory_bytes - cache - overhead,
                .overhead_bytes = overhead,
                .page_cache_bytes = cache,
+               .supervisor_bytes = supervisor_bytes_,
                .memory_peak_bytes = usage.memory_peak_bytes,
                .memory_limit_bytes = instance.cgroup_max_bytes,
                .cpu_usage_micros = usage.cpu_micros,
-               .pids = usage.pids};
+               .pids = usage.pids,
+               .limit_hits = usage.limit_hits};
 }
 
 StatusOr<std::vector<std::string>> OciDriver::List() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <mutex>
@@ -112,7 +113,8 @@ class OciDriver : public Driver {
 
  private:
   Status PrepareFolders();
-  Status SelfTest();
+  // Runs a sandbox of our own, and measures its supervisor.
+  Status SelfTest(int64_t& supervisor_bytes);
   Status Build(const LaunchSpec& spec, Instance& instance);
   StatusOr<std::vector<std::string>> CreateFlags(const LaunchSpec& spec, bool filtered) const;
   Status CheckLimits(const Instance& instance);
@@ -124,6 +126,7 @@ class OciDriver : public Driver {
   std::filesystem::path dir_;
   mutable std::mutex mutex_;  // guards fingerprint_
   Fingerprint fingerprint_;
+  std::atomic<int64_t> supervisor_bytes_ = 0;  // of fingerprint_
 };
 
 }  // namespace claw::drivers

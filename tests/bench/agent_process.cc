@@ -13,13 +13,18 @@
 namespace claw::bench {
 namespace fs = std::filesystem;
 
-AgentProcess::AgentProcess(const fs::path& bin, const fs::path& dir) : dir_(dir) {
+AgentProcess::AgentProcess(const fs::path& bin, const fs::path& dir, const std::string& config)
+    : dir_(dir) {
   fs::create_directories(dir_);
   fs::permissions(dir_, fs::perms(0711));
   const UniqueFd log(
       ::open((dir_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   ProcessSpec spec;
   spec.argv = {bin / "clawlet", "--state-dir", state_dir(), "--run-dir", dir_ / "run"};
+  if (!config.empty()) {
+    WriteFileAtomic(dir_ / "clawlet.toml", config).IgnoreError();
+    spec.argv.insert(spec.argv.end(), {"--config", dir_ / "clawlet.toml"});
+  }
   spec.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
   spec.descriptors = {{log.get(), 1}, {log.get(), 2}};
   auto started = Spawn(spec);

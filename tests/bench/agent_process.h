@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "agent/base/subprocess.h"
 
@@ -14,7 +15,9 @@ namespace claw::bench {
 // A clawlet of our own with folders of its own. Ends the benchmark if it does not come up.
 class AgentProcess {
  public:
-  AgentProcess(const std::filesystem::path& bin, const std::filesystem::path& dir);
+  // `config` is the text of a TOML file; empty: none.
+  AgentProcess(const std::filesystem::path& bin, const std::filesystem::path& dir,
+               const std::string& config = {});
   ~AgentProcess();
   AgentProcess(const AgentProcess&) = delete;
   AgentProcess& operator=(const AgentProcess&) = delete;

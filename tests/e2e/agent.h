@@ -18,7 +18,7 @@ struct CommandResult {
 };
 
 struct AgentSetup {
-  std::string config{};               // text of a TOML file; empty: none
+  std::string config{};               // text of a TOML file
   std::filesystem::path state_dir{};  // empty: beside the run folder
   bool gvisor_works = true;           // what Furnish may count on
 };

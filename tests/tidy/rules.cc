@@ -25,6 +25,7 @@ const std::map<std::string, std::string, std::less<>>& Layers() {
       {"agent/host/", "host"},
       {"agent/lifecycle/", "lifecycle"},
       {"agent/fleet/", "fleet"},
+      {"agent/metrics/", "metrics"},
       {"agent/rpc/", "rpc"},
       {"agent/app/", "main"},
       {"agent/main.cc", "main"},
@@ -44,9 +45,10 @@ const std::map<std::string, std::string, std::less<>>& Layers() {
 
 // Layer -> the layers it sees beside itself.
 const std::map<std::string, Names, std::less<>>& Sees() {
-  static const Names kAll = {"base",  "model",   "policy", "budget",    "placement", "host",
-                             "store", "drivers", "vm",     "lifecycle", "fleet",     "rpc",
-                             "proto", "main",    "fake",   "tools",     "clawctl",   "tests"};
+  static const Names kAll = {"base",  "model",   "policy",  "budget", "placement",
+                             "host",  "store",   "drivers", "vm",     "lifecycle",
+                             "fleet", "rpc",     "proto",   "main",   "fake",
+                             "tools", "clawctl", "tests",   "metrics"};
   static const Names kBelowLifecycle = {"base", "model", "policy",  "budget", "placement",
                                         "host", "store", "drivers", "vm"};
   static const auto kSees = [] {
@@ -63,6 +65,7 @@ const std::map<std::string, Names, std::less<>>& Sees() {
         {"vm", {"base", "model", "host"}},
         {"lifecycle", kBelowLifecycle},
         {"fleet", kBelowLifecycle},
+        {"metrics", kBelowLifecycle},
         {"rpc", kBelowLifecycle},
         {"main", kAll},
         {"starter", {}},
@@ -70,6 +73,7 @@ const std::map<std::string, Names, std::less<>>& Sees() {
         {"tools", {"base"}},
         {"tests", kAll},
     };
+    sees["metrics"].insert("lifecycle");
     sees["rpc"].insert({"lifecycle", "proto"});
     sees["main"].erase("fake");
     sees["main"].erase("tests");

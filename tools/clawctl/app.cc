@@ -82,6 +82,7 @@ void AddAll(CLI::App& app, Context& context) {
   AddEventsCommand(*node, context);
   AddTopCommand(*node, context);
   AddBudgetCommands(*node, context);
+  AddCapacityCommand(*node, context);
   AddDoctorCommand(*node, context);
   AddCompletionCommand(*node, context);
   AddCompletionCommand(app, context);

@@ -28,6 +28,8 @@ std::vector<Part> PartsOf(const pb::Budget& budget) {
           {"workload", budget.charged_workload_bytes(), 'W', "\033[34m"},
           {"overhead", budget.charged_overhead_bytes(), 'O', "\033[33m"},
           {"tests", budget.charged_test_bytes(), 'T', "\033[35m"},
+          {"bursts", budget.memory().required_bytes() - budget.memory().charged_bytes(), 'B',
+           "\033[36m"},
           {"free", budget.memory().available_bytes(), '.', "\033[32m"}};
 }
 
@@ -59,6 +61,8 @@ std::string Legend(const pb::Budget& budget, bool color) {
     text += StrCat("  ", Colored(part, std::string(1, part.mark), color), " ",
                    absl::StrFormat("%-9s", part.name), FormatBytes(part.bytes), "\n");
   }
+  text += StrCat("  measured   ", FormatBytes(budget.measured_workload_bytes()), " by programs, ",
+                 FormatBytes(budget.measured_overhead_bytes()), " by runtimes\n");
   return StrCat("  = capacity ", FormatBytes(budget.memory().capacity_bytes()), ", of it ",
                 FormatBytes(budget.memory().allocatable_bytes()), " for tenants\n", text);
 }
@@ -75,6 +79,47 @@ int64_t WindowsOf(const pb::OverheadClass& one) {
   return windows;
 }
 
+// How many there are and may be, and whether memory is short.
+std::string DescribeConcurrency(const pb::Concurrency& now) {
+  Fields fields;
+  std::string pressure = absl::StrFormat("%s: programs wait for memory %.0f%% of the time",
+                                         now.band(), now.stall_percent());
+  if (now.short_()) pressure += ", there is none left";
+  if (now.explained()) pressure += ", at limits of their own";
+  if (!now.problem().empty()) pressure = StrCat("not known: ", now.problem());
+  fields.Add("Pressure", pressure);
+  const auto at_most = [](int64_t most) { return most > 0 ? StrCat(" of at most ", most) : ""; };
+  fields.Add("Sandboxes", StrCat(now.sandboxes(), at_most(now.max_sandboxes())));
+  if (now.pressure_limit() > 0) {
+    fields.Add("Dialled back", StrCat("to ", now.pressure_limit(), " sandboxes, for now"));
+  }
+  for (const pb::DriverConcurrency& driver : now.drivers()) {
+    std::string text = StrCat(driver.sandboxes(), at_most(driver.max_sandboxes()));
+    if (driver.starts_at_once() > 0) {
+      text += StrCat("; ", driver.starts_under_way(), " of ", driver.starts_at_once(),
+                     " starts under way, ", driver.starts_queued(), " wait");
+    }
+    fields.Add(StrCat("  ", driver.driver()), text);
+  }
+  return fields.Render();
+}
+
+std::string DescribeBurst(const pb::BurstNeed& burst) {
+  Fields fields;
+  fields.Add("Burstable",
+             StrCat(burst.sandboxes(), " sandboxes: ", FormatBytes(burst.requests_bytes()),
+                    " set aside, ", FormatBytes(burst.mean_bytes()), " used on average, ",
+                    FormatBytes(burst.limits_bytes()), " at most"));
+  fields.Add("They need", StrCat(FormatBytes(burst.need_bytes()), " (by the bound ",
+                                 FormatBytes(burst.bound_bytes()), ", by what was seen ",
+                                 FormatBytes(burst.seen_bytes()), ", bursts ",
+                                 FormatBytes(burst.bursts_bytes()), ")"));
+  fields.Add("Epsilon",
+             absl::StrFormat("%.2g (%.2g wanted; %d of %d looks were beyond)", burst.epsilon(),
+                             burst.target_epsilon(), burst.misses(), burst.looks()));
+  return fields.Render();
+}
+
 std::string Show(const Context& context, const pb::Budget& budget, bool wide) {
   Table table({{"IMAGE"},
                {.title = "DIGEST", .wide = true},
@@ -84,15 +129,23 @@ std::string Show(const Context& context, const pb::Budget& budget, bool wide) {
                {"OVERHEAD"},
                {.title = "PRIOR", .wide = true},
                {"WINDOWS"},
-               {"MORE FIT"}});
+               {"MORE FIT"},
+               {"UNTIL"}});
   for (const pb::OverheadClass& one : budget.classes()) {
     table.Add({ImageLabel(one), ShortId(one.image_digest()), one.driver(), one.runtime_version(),
                one.platform(), FormatBytes(one.overhead_bytes()), FormatBytes(one.prior_bytes()),
-               StrCat(WindowsOf(one)), StrCat(one.more_fit())});
+               StrCat(WindowsOf(one)), StrCat(one.more_fit()), one.binding_constraint()});
   }
   const bool color = context.UsesColor();
-  return StrCat(Bar(budget, color), Legend(budget, color), "\nEach with ",
-                FormatBytes(budget.workload_bytes()), " of its own:\n", table.Render(wide, color));
+  const std::string request =
+      budget.memory_request_bytes() > 0
+          ? StrCat(", of which ", FormatBytes(budget.memory_request_bytes()), " are set aside")
+          : "";
+  return StrCat(Bar(budget, color), Legend(budget, color), "\n",
+                DescribeConcurrency(budget.concurrency()),
+                budget.has_burst() ? DescribeBurst(budget.burst()) : "", "\nEach with ",
+                FormatBytes(budget.workload_bytes()), " of its own", request, ":\n",
+                table.Render(wide, color));
 }
 
 // "library/python" and "python:3" are both "docker.io/library/python".
@@ -152,7 +205,7 @@ std::string Explain(const Context& context, const pb::OverheadClass& one, bool w
 }
 
 Status ExplainClass(Context& context, const std::string& image, const std::string& driver) {
-  ASSIGN_OR_RETURN(const pb::Budget budget, context.client().GetBudget(0));
+  ASSIGN_OR_RETURN(const pb::Budget budget, context.client().GetBudget({}));
   std::vector<const pb::OverheadClass*> meant;
   for (const pb::OverheadClass& one : budget.classes()) {
     if (IsMeant(one, image, driver)) meant.push_back(&one);
@@ -161,7 +214,7 @@ Status ExplainClass(Context& context, const std::string& image, const std::strin
     return MakeError(StatusCode::kNotFound,
                      StrCat("no class of sandboxes is of image '", image, "'",
                             driver.empty() ? "" : StrCat(" under driver '", driver, "'"),
-                            "; `clawctl node budget show` lists them"),
+                            "; `clawctl node budget` lists them"),
                      {.reason = "CLASS_NOT_FOUND", .constraint = "image"});
   }
   if (context.format() == Format::kJson || context.format() == Format::kYaml) {
@@ -176,8 +229,8 @@ Status ExplainClass(Context& context, const std::string& image, const std::strin
   return absl::OkStatus();
 }
 
-Status ShowBudget(Context& context, int64_t workload_bytes) {
-  ASSIGN_OR_RETURN(const pb::Budget budget, context.client().GetBudget(workload_bytes));
+Status ShowBudget(Context& context, const pb::GetBudgetRequest& request) {
+  ASSIGN_OR_RETURN(const pb::Budget budget, context.client().GetBudget(request));
   context.PrintItem(budget, [&](bool wide) { return Show(context, budget, wide); });
   return absl::OkStatus();
 }
@@ -185,23 +238,39 @@ Status ShowBudget(Context& context, int64_t workload_bytes) {
 }  // namespace
 
 void AddBudgetCommands(CLI::App& parent, Context& context) {
-  CLI::App* group =
-      AddGroup(parent, "budget", "Show where the node's memory goes", "clawctl node budget show");
+  CLI::App* group = AddGroup(parent, "budget", "Show where the node's memory goes",
+                             "clawctl node budget\n  clawctl node budget explain busybox");
   struct Options {
-    int64_t workload_bytes = 0;  // the node's own choice
+    pb::GetBudgetRequest request;
     std::string image;
     std::string driver;
   };
   const auto options = std::make_shared<Options>();
+  const auto show_budget = [&context, options] { return ShowBudget(context, options->request); };
+  // Without a word more it shows the budget, as `show` does.
+  group->require_subcommand(0, 1);
   CLI::App* show = AddCommand(
       *group, "show", "Draw capacity, reserves, charges and what is free; how many more fit",
-      "clawctl node budget show --memory 256Mi\n  clawctl node budget show -o json");
-  AddBytes(
-      *show, "--memory", [options](int64_t bytes) { options->workload_bytes = bytes; },
-      "Workload of the sandboxes that are counted")
-      ->default_str("128Mi");
-  SetAction(show, context,
-            [&context, options] { return ShowBudget(context, options->workload_bytes); });
+      "clawctl node budget show --memory 256Mi --memory-request 64Mi\n"
+      "  clawctl node budget show -o json");
+  for (CLI::App* command : {group, show}) {
+    AddBytes(
+        *command, "--memory",
+        [options](int64_t bytes) { options->request.set_workload_bytes(bytes); },
+        "Workload of the sandboxes that are counted")
+        ->default_str("128Mi");
+    AddBytes(
+        *command, "--memory-request",
+        [options](int64_t bytes) { options->request.set_memory_request_bytes(bytes); },
+        "What of it is set aside, for burstable ones")
+        ->default_str("all of --memory");
+  }
+  SetAction(show, context, show_budget);
+  // CLI11 calls a group's callback after that of its command, which has the last word here.
+  group->callback([&context, group, show_budget] {
+    if (!group->get_subcommands().empty()) return;
+    context.action = [&context, show_budget] { return context.Report(show_budget()); };
+  });
 
   CLI::App* explain =
       AddCommand(*group, "explain", "Show why sandboxes of an image are charged what they are",

@@ -70,10 +70,12 @@ StatusOr<pb::Node> Client::GetNode() {
   return CLAW_UNARY(NodeService, GetNode, pb::GetNodeRequest());
 }
 
-StatusOr<pb::Budget> Client::GetBudget(int64_t workload_bytes) {
-  pb::GetBudgetRequest request;
-  request.set_workload_bytes(workload_bytes);
+StatusOr<pb::Budget> Client::GetBudget(const pb::GetBudgetRequest& request) {
   return CLAW_UNARY(NodeService, GetBudget, request);
+}
+
+StatusOr<pb::CapacityPlan> Client::PlanCapacity(const pb::PlanCapacityRequest& request) {
+  return CLAW_UNARY(NodeService, PlanCapacity, request);
 }
 
 StatusOr<pb::CheckNodeResponse> Client::CheckNode() {

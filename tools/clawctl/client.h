@@ -64,7 +64,8 @@ class Client {
 
   StatusOr<pb::Node> GetNode();
   StatusOr<pb::CheckNodeResponse> CheckNode();
-  StatusOr<pb::Budget> GetBudget(int64_t workload_bytes);
+  StatusOr<pb::Budget> GetBudget(const pb::GetBudgetRequest& request);
+  StatusOr<pb::CapacityPlan> PlanCapacity(const pb::PlanCapacityRequest& request);
 
   StatusOr<pb::Tenant> CreateTenant(pb::CreateTenantRequest request);
   StatusOr<pb::Tenant> GetTenant(const std::string& name);

@@ -25,6 +25,7 @@ void AddSuiteCommand(CLI::App& parent, Context& context);       // compat suite
 void AddOverrideCommands(CLI::App& parent, Context& context);   // compat override add, ls, rm
 void AddDoctorCommand(CLI::App& parent, Context& context);      // doctor
 void AddBudgetCommands(CLI::App& parent, Context& context);     // budget show, explain
+void AddCapacityCommand(CLI::App& parent, Context& context);
 void AddTopCommand(CLI::App& parent, Context& context);         // top
 void AddCompletionCommand(CLI::App& parent, Context& context);  // completion
 // The hidden command that the shells' scripts ask. `root` is the App of all commands.

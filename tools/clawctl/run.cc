@@ -142,6 +142,18 @@ void AddWorkloadOptions(CLI::App& command, RunOptions& run) {
       command, "--memory", [&run](int64_t bytes) { run.spec.set_workload_bytes(bytes); },
       "Memory for the program, 16Mi to 16Ti; what the runtime needs comes on top")
       ->default_str("128Mi");
+  AddBytes(
+      command, "--memory-request",
+      [&run](int64_t bytes) { run.spec.set_memory_request_bytes(bytes); },
+      "Set only so much of it aside: a burstable sandbox, which shares the rest with others")
+      ->default_str("all of --memory");
+  command
+      .add_option_function<int32_t>(
+          "--priority", [&run](int32_t priority) { run.spec.set_priority(priority); },
+          "When memory runs short the lower one is evicted earlier, -1000 to 1000")
+      ->type_name("N")
+      ->default_str("0")
+      ->check(CLI::Range(-1000, 1000));
   command
       .add_option_function<std::string>(
           "--cpus",

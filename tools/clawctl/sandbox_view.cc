@@ -56,6 +56,7 @@ Table SandboxTable(const Context& context, const std::vector<pb::Sandbox>& sandb
                {"EXIT"},
                {"MEMORY"},
                {.title = "OVERHEAD", .wide = true},
+               {.title = "REQUEST", .wide = true},
                {.title = "CGROUP-MAX", .wide = true},
                {.title = "PEAK", .wide = true},
                {.title = "PID", .wide = true},
@@ -69,7 +70,7 @@ Table SandboxTable(const Context& context, const std::vector<pb::Sandbox>& sandb
                std::string(BareName(sandbox.spec().tenant())), sandbox.spec().image(),
                ClassLabel(sandbox), StateLabel(sandbox), ExitLabel(sandbox),
                BytesOrDash(memory.workload_bytes()), BytesOrDash(memory.overhead_bytes()),
-               BytesOrDash(memory.cgroup_max_bytes()),
+               BytesOrDash(memory.request_bytes()), BytesOrDash(memory.cgroup_max_bytes()),
                BytesOrDash(sandbox.exit().memory_peak_bytes()),
                sandbox.pid() > 0 ? StrCat(sandbox.pid()) : "-", sandbox.driver(),
                ReasonLabel(sandbox), ShortId(sandbox.image_digest()),
@@ -93,6 +94,11 @@ std::string DescribeSandbox(const Context& context, const pb::Sandbox& sandbox) 
   fields.Add("Memory", StrCat(FormatBytes(memory.workload_bytes()), " for the program + ",
                               FormatBytes(memory.overhead_bytes()), " for the runtime = ",
                               FormatBytes(memory.cgroup_max_bytes()), " enforced"));
+  if (memory.request_bytes() > 0 && memory.request_bytes() < memory.workload_bytes()) {
+    fields.Add("Burstable",
+               StrCat(FormatBytes(memory.request_bytes()), " are set aside for it alone, priority ",
+                      sandbox.spec().priority()));
+  }
   fields.Add("CPUs",
              cpu_millis > 0 ? StrCat(static_cast<double>(cpu_millis) / 1000) : "no ceiling");
   fields.Add("Tasks", StrCat(sandbox.resources().pids_max(), " at most"));

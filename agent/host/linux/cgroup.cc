@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -187,6 +188,7 @@ class CgroupsV1 final : public CgroupsBase {
     ASSIGN_OR_RETURN(usage.memory_bytes, ReadNumber(memory / "memory.usage_in_bytes"));
     ASSIGN_OR_RETURN(usage.memory_peak_bytes, ReadNumber(memory / "memory.max_usage_in_bytes"));
     ASSIGN_OR_RETURN(usage.limit_hits, ReadNumber(memory / "memory.failcnt"));
+    usage.own_limit_hits = usage.limit_hits;  // v1 does not count those below
     // "total" is with the cgroups below, and "cache" with shmem.
     ASSIGN_OR_RETURN(const std::string stat, ReadFile(memory / "memory.stat", 65536));
     // A kernel that was told not to count it has no such file, and it is in no other figure either.
@@ -197,6 +199,21 @@ class CgroupsV1 final : public CgroupsBase {
     usage.cpu_micros = nanos / 1000;
     ASSIGN_OR_RETURN(usage.pids, ReadNumber(Root("pids") / path / "pids.current"));
     return usage;
+  }
+
+  Status Reclaim(const std::string& path, int64_t /*bytes*/) override {
+    return Unimplemented("cgroup ", path, " is of v1, which cannot be asked to give memory back");
+  }
+
+  StatusOr<UniqueFd> WatchOom(const std::string& path) override {
+    const fs::path folder = Root("memory") / path;
+    UniqueFd count(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!count.valid()) return ErrnoError(errno, "make an eventfd");
+    const UniqueFd control(::open((folder / "memory.oom_control").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!control.valid()) return ErrnoError(errno, StrCat("watch cgroup ", path, " for want"));
+    RETURN_IF_ERROR(
+        WriteExisting(folder / "cgroup.event_control", StrCat(count.get(), " ", control.get())));
+    return count;
   }
 
   Status CheckMember(const std::string& path, pid_t pid) override {
@@ -287,10 +304,29 @@ class CgroupsV2 final : public CgroupsBase {
     ASSIGN_OR_RETURN(const std::string events, ReadFile(folder / "memory.events", 4096));
     usage.limit_hits = Value(events, "max");
     usage.oom_kills = Value(events, "oom_kill");
+    // It came with Linux 5.2; before that the figure of all has to do.
+    const StatusOr<std::string> own = ReadFile(folder / "memory.events.local", 4096);
+    usage.own_limit_hits = own.ok() ? Value(*own, "max") : usage.limit_hits;
+    if (own.ok()) usage.own_ooms = Value(*own, "oom");
     ASSIGN_OR_RETURN(const std::string cpu, ReadFile(folder / "cpu.stat", 4096));
     usage.cpu_micros = Value(cpu, "usage_usec");
     ASSIGN_OR_RETURN(usage.pids, ReadNumber(folder / "pids.current"));
     return usage;
+  }
+
+  Status Reclaim(const std::string& path, int64_t bytes) override {
+    const fs::path file = Root() / path / "memory.reclaim";
+    if (!fs::exists(file)) return Unimplemented("this kernel has no memory.reclaim");
+    const Status status = WriteExisting(file, StrCat(bytes));
+    // The kernel says EAGAIN when it found less than that.
+    return status.code() == StatusCode::kUnavailable ? absl::OkStatus() : status;
+  }
+
+  StatusOr<UniqueFd> WatchOom(const std::string& path) override {
+    const fs::path file = Root() / path / "memory.events.local";
+    UniqueFd events(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!events.valid()) return ErrnoError(errno, StrCat("watch cgroup ", path, " for want"));
+    return events;
   }
 
   Status KillAll(const std::string& path) override {

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "agent/base/bytes.h"
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
 
@@ -74,6 +75,26 @@ StatusOr<std::string> StatusField(pid_t pid, std::string_view field) {
     if (line.starts_with(key)) return std::string(Trim(line.substr(key.size())));
   }
   return NotFound("process ", pid, " has no status field ", field);
+}
+
+StatusOr<int64_t> PrivateBytes(const ProcessIdentity& process) {
+  const auto pid = static_cast<pid_t>(process.pid);
+  const StatusOr<std::string> rollup = ReadFile(ProcPath(pid, "smaps_rollup"), 4096);
+  const StatusOr<std::string> tables = StatusField(pid, "VmPTE");
+  if (!rollup.ok() || !tables.ok()) return Gone(pid);
+  int64_t kib = 0;
+  // Clean pages are those of its program file, which the kernel can take back.
+  const auto add = [&kib](std::string_view value) {
+    const std::vector<std::string_view> words = Split(value, ' ', true);
+    int64_t amount = 0;
+    if (!words.empty() && ParseInt(words[0], &amount)) kib += amount;
+  };
+  constexpr std::string_view kKey = "Private_Dirty:";
+  for (const std::string_view line : Split(*rollup, '\n', true)) {
+    if (line.starts_with(kKey)) add(line.substr(kKey.size()));
+  }
+  add(*tables);
+  return kib * kKiB;
 }
 
 StatusOr<ino_t> NamespaceId(pid_t pid, const std::string& name) {

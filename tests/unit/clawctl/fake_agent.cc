@@ -39,6 +39,14 @@ class NodeFake final : public pb::NodeService::Service {
     const Lock lock(state_.mutex);
     *response = state_.budget;
     response->set_workload_bytes(request->workload_bytes());
+    response->set_memory_request_bytes(request->memory_request_bytes());
+    return grpc::Status::OK;
+  }
+  grpc::Status PlanCapacity(ServerContext* /*context*/, const pb::PlanCapacityRequest* request,
+                            pb::CapacityPlan* response) override {
+    const Lock lock(state_.mutex);
+    state_.plans.push_back(*request);
+    *response = state_.plan;
     return grpc::Status::OK;
   }
 

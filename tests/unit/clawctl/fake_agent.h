@@ -41,6 +41,8 @@ struct FakeState {
   std::vector<pb::ImageProgress> progress;
   pb::CheckNodeResponse checks;
   pb::Budget budget;
+  pb::CapacityPlan plan;
+  std::vector<pb::PlanCapacityRequest> plans;
   // One for each TestImage, in turn; then the test is refused as PROBE_BROKEN.
   std::vector<pb::Verdict> tests;
   std::vector<pb::Verdict> verdicts;

@@ -55,9 +55,9 @@ bool Has(const Words& words, const std::string& word) {
 
 TEST_CASE("every command explains itself with an example", "[clawctl]") {
   const Fixture node;
-  // clawctl, completion, node and its seventeen commands, five of tenant, six of image, seven of
+  // clawctl, completion, node and its eighteen commands, five of tenant, six of image, seven of
   // compat, three of override.
-  CHECK(CheckHelp(node, {}) == 44);
+  CHECK(CheckHelp(node, {}) == 45);
   CHECK_THAT(node.Ctl({"--help"}).out, Contains("Exit codes:") && Contains("CLAWLET_SOCKET"));
   CHECK_THAT(node.Ctl({"node", "run", "--help"}).out,
              Contains("[-- CMD ARGS...]") && Contains("=128Mi"));

@@ -11,6 +11,7 @@
 
 #include "agent/app/command_line.h"
 #include "agent/app/log.h"
+#include "agent/app/node_config.h"
 #include "agent/app/service_manager.h"
 #include "agent/base/unique_fd.h"
 #include "tests/support/temp_dir.h"
@@ -116,6 +117,29 @@ TEST_CASE("log: JSON, one object a line, whatever the message") {
   CHECK(json["level"] == "warning");
   CHECK(json["message"].get<std::string>().starts_with("bad \"thing\"\n"));
   CHECK(json["time"].get<std::string>().ends_with("Z"));
+}
+
+TEST_CASE("node config: what is set reaches the node, and thresholds have to rise") {
+  host::HostInfo host;
+  host.memory_bytes = 8 * kGiB;
+  Config config;
+  config.out_of_memory_one_in = 200;
+  config.pressure_refuse_percent = 20;
+  config.max_gvisor = 7;
+  config.gvisor_starts_per_cpu = 3;
+  config.overhead_quantile_percent = 80;
+  config.overhead_half_life_hours = 5;
+  const auto node = MakeNodeConfig(config, host);
+  REQUIRE(node.ok());
+  CHECK(node->burst.epsilon == Approx(0.005));
+  CHECK(node->dial.refuse_at == Approx(0.20));
+  CHECK(node->dial.short_bytes == node->reserves.eviction_bytes);
+  CHECK(node->caps.by_driver.at("gvisor") == 7);
+  CHECK(node->starts_per_cpu.at("gvisor") == 3);
+  CHECK(node->overhead.quantile == Approx(0.8));
+  CHECK(node->overhead.half_life == std::chrono::hours(5));
+  config.pressure_refuse_percent = 50;  // above evict_percent
+  CHECK(MakeNodeConfig(config, host).status().code() == StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("service manager: tells its socket, and nobody if there is none") {

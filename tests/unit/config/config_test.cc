@@ -31,6 +31,7 @@ TEST_CASE("config: an empty file means the defaults") {
   CHECK(config.gvisor.path == "runsc");
   CHECK(!config.memory_bytes.has_value());
   CHECK(config.log_level == "info");
+  CHECK(config.metrics_listen.empty());
 }
 
 TEST_CASE("config: every key is read") {
@@ -53,6 +54,20 @@ overhead_quantile_percent = 99
 overhead_half_life_hours = 24
 measure_seconds = 2
 window_seconds = 30
+out_of_memory_one_in = 10000
+[pressure]
+shrink_percent = 3
+refuse_percent = 6
+evict_percent = 50
+calm_seconds = 20
+eviction_grace_seconds = 5
+[limits]
+sandboxes = 400
+runc = 300
+gvisor = 200
+runc_starts_per_cpu = 3
+gvisor_starts_per_cpu = 1
+start_queue = 10
 [reserves]
 system = "512Mi"
 agent = 0
@@ -79,6 +94,8 @@ max_files = 5000
 min_free_disk = 0
 [events]
 keep = 2000
+[metrics]
+listen = "[::1]:9464"
 [signers.release]
 key = "/etc/claw/release.asc"
 signatures = "https://signatures.example.com/store"
@@ -99,6 +116,18 @@ key = "/etc/claw/house.gpg"
   CHECK(config.overhead_half_life_hours == 24);
   CHECK(config.measure_seconds == 2);
   CHECK(config.window_seconds == 30);
+  CHECK(config.out_of_memory_one_in == 10000);
+  CHECK(config.pressure_shrink_percent == 3);
+  CHECK(config.pressure_refuse_percent == 6);
+  CHECK(config.pressure_evict_percent == 50);
+  CHECK(config.pressure_calm_seconds == 20);
+  CHECK(config.eviction_grace_seconds == 5);
+  CHECK(config.max_sandboxes == 400);
+  CHECK(config.max_runc == 300);
+  CHECK(config.max_gvisor == 200);
+  CHECK(config.runc_starts_per_cpu == 3);
+  CHECK(config.gvisor_starts_per_cpu == 1);
+  CHECK(config.start_queue == 10);
   CHECK(config.system_reserve_bytes == 512 * kMiB);
   CHECK(config.agent_reserve_bytes == 0);
   CHECK(config.eviction_reserve_bytes == 100 * kMiB);
@@ -114,6 +143,7 @@ key = "/etc/claw/house.gpg"
   CHECK(config.image_max_files == 5000);
   CHECK(config.image_min_free_bytes == 0);
   CHECK(config.events_keep == 2000);
+  CHECK(config.metrics_listen == "[::1]:9464");
   REQUIRE(config.signers.size() == 2);
   CHECK(config.signers.at("release").key == "/etc/claw/release.asc");
   CHECK(config.signers.at("release").signatures == "https://signatures.example.com/store");
@@ -156,6 +186,10 @@ TEST_CASE("config: mistakes are named with their line") {
       {"[log]\nlevel = \"loud\"", "log.level has to be"},
       {"[events]\nkeep = 5", "events.keep is 5; it has to lie between 1000 and"},
       {"[events]\nkeep = \"many\"", "events.keep has to be a whole number"},
+      {"[metrics]\nlisten = 9464", "clawlet.toml:2: metrics.listen has to be"},
+      {"[metrics]\nlisten = \"9464\"", "metrics.listen has to be a loopback address"},
+      {"[metrics]\nlisten = \"0.0.0.0:9464\"",
+       "metrics.listen is 0.0.0.0:9464, which other machines may reach"},
       {"signers = 1", "signers is a section, not a value"},
       {"[signers]\nrelease = 1", "clawlet.toml:2: signers.release is a section"},
       {"[signers.Release]\nkey = \"/k\"", "clawlet.toml:1: a signer"},

@@ -76,6 +76,8 @@ NodeFixture::NodeFixture(lifecycle::NodeConfig config)
   config_.node_id = "node-under-test";
   config_.capacity_bytes = 8 * kGiB;
   config_.measure_interval = std::chrono::hours(1);  // tests say when
+  config_.pressure_interval = std::chrono::hours(1);
+  config_.shortest_look = std::chrono::seconds(0);
   std::signal(SIGPIPE, SIG_IGN);
   Start();
 }
@@ -95,6 +97,18 @@ void NodeFixture::Restart() {
 void NodeFixture::ChangeMachine(const std::function<void(MachineFacts&)>& change) {
   const std::lock_guard lock(machine_mutex_);
   change(machine_);
+}
+
+MemoryPressure NodeFixture::ChangePressure(const std::function<void(MemoryPressure&)>& change) {
+  const std::lock_guard lock(machine_mutex_);
+  if (!pressure_.ok()) pressure_ = MemoryPressure{.available_bytes = 8 * kGiB};
+  change(*pressure_);
+  return *pressure_;
+}
+
+void NodeFixture::FailPressure(Status why) {
+  const std::lock_guard lock(machine_mutex_);
+  pressure_ = std::move(why);
 }
 
 void NodeFixture::Start() {
@@ -120,6 +134,14 @@ void NodeFixture::Start() {
                            },
                            .limit_memory = [this](int64_t bytes) -> Status {
                              return limit_memory ? limit_memory(bytes) : absl::OkStatus();
+                           },
+                           .read_pressure = [this]() -> StatusOr<MemoryPressure> {
+                             const std::lock_guard lock(machine_mutex_);
+                             return pressure_;
+                           },
+                           .shrink_caches = [this]() -> std::string {
+                             const std::lock_guard lock(machine_mutex_);
+                             return StrCat("shrunk ", ++shrunk_, " times");
                            }};
   for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
   deps.host.architecture = "amd64";

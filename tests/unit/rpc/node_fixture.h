@@ -67,6 +67,10 @@ class NodeFixture {
   // What the machine's settings are from now on.
   void ChangeMachine(const std::function<void(MachineFacts&)>& change);
 
+  // What the kernel says of memory from now on; calm with 8 GiB left until a test says otherwise.
+  MemoryPressure ChangePressure(const std::function<void(MemoryPressure&)>& change);
+  void FailPressure(Status why);
+
   // Sets the limit around all sandboxes. Not while the node works.
   std::function<Status(int64_t bytes)> limit_memory;
 
@@ -91,6 +95,8 @@ class NodeFixture {
   FakeImages images_;
   std::mutex machine_mutex_;
   MachineFacts machine_ = GoodMachine();
+  StatusOr<MemoryPressure> pressure_ = MemoryPressure{.available_bytes = 8 * kGiB};
+  int shrunk_ = 0;
   // One life of the agent.
   std::unique_ptr<lifecycle::BlockingPool> pool_;
   std::unique_ptr<store::Store> store_;

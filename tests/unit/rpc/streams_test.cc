@@ -11,13 +11,13 @@
 #include <stdexcept>
 
 #include "agent/base/subprocess.h"
+#include "agent/base/unix_socket.h"
 #include "agent/rpc/call_task.h"
 #include "agent/rpc/fd_waiter.h"
 #include "agent/rpc/gates.h"
 #include "agent/rpc/log_stream.h"
 #include "agent/rpc/program_input.h"
 #include "agent/rpc/task_group.h"
-#include "agent/rpc/unix_socket.h"
 #include "tests/support/temp_dir.h"
 
 namespace claw::rpc {

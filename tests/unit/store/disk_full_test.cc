@@ -119,7 +119,7 @@ TEST_CASE("a write too large for the disk fails, and nothing is half written", "
 }
 
 TEST_CASE("a disk that is full at the start is an error and moves nothing aside", "[needs-mount]") {
-  const SmallDisk disk("size=256k");
+  const SmallDisk disk("size=384k");
   if (!disk.mounted()) return Skipped();
   REQUIRE(PutNumber(*MustOpen(disk.database()), 1).ok());
   const auto free_bytes = FreeDiskBytes(disk.database().parent_path());

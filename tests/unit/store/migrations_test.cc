@@ -34,6 +34,10 @@ TEST_CASE("a database of each older schema is brought up to date with all its re
     REQUIRE(snapshot.images.size() == 1);
     CHECK(snapshot.images[0] == MakeImage("sha256:" + std::string(64, 'b')));
     CHECK(snapshot.requests == std::vector{MakeRequest("r-1")});
+    if (version >= 4) {
+      CHECK(snapshot.overheads == std::vector{MakeOverhead("sha256:" + std::string(64, 'b'))});
+    }
+    CHECK(snapshot.usages.empty());
     CHECK(snapshot.last_revision == 4);
     const auto events = store->ReadEvents({.after_revision = 1, .subject = "node"});
     REQUIRE(events.ok());

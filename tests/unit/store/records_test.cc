@@ -19,6 +19,7 @@ TEST_CASE("a new store is empty") {
   CHECK(snapshot.verdicts.empty());
   CHECK(snapshot.overrides.empty());
   CHECK(snapshot.overheads.empty());
+  CHECK(snapshot.usages.empty());
   CHECK(snapshot.requests.empty());
   CHECK(snapshot.last_revision == 0);
   CHECK(store->quarantined().empty());
@@ -88,6 +89,57 @@ TEST_CASE("Put replaces, Delete removes, and deleting what is not there is OK") 
   CHECK(snapshot.overrides == std::vector{MakeOverride("b")});
   CHECK(snapshot.requests == std::vector{MakeRequest("b")});
   CHECK(snapshot.sandboxes == std::vector{changed});
+}
+
+TenantUsage Usage(const std::string& tenant, double workload, double overhead) {
+  return {.tenant = tenant, .charged = {.workload = workload, .overhead = overhead}};
+}
+
+TEST_CASE("what a tenant was charged is added up, and a write that fails adds nothing") {
+  const TempFolder folder;
+  const double third = 1.0 / 3;
+  {
+    const auto store = MustOpen(folder.database());
+    const Status added = WriteAndWait(*store, [&](Transaction& transaction) -> Status {
+      RETURN_IF_ERROR(transaction.AddTenantUsage(Usage("acme", 1e18, third)));
+      RETURN_IF_ERROR(transaction.AddTenantUsage(Usage("gone", 1, 1)));
+      RETURN_IF_ERROR(transaction.DeleteTenantUsage("gone"));
+      RETURN_IF_ERROR(transaction.DeleteTenantUsage("never was"));
+      return transaction.AddTenantUsage(Usage("house", 0, 0));
+    });
+    REQUIRE(added == absl::OkStatus());
+    const Status failed = WriteAndWait(*store, [&](Transaction& transaction) -> Status {
+      RETURN_IF_ERROR(transaction.AddTenantUsage(Usage("acme", 7e18, 7)));
+      return Internal("as it happens");
+    });
+    CHECK_FALSE(failed.ok());
+    REQUIRE(WriteAndWait(*store, [&](Transaction& transaction) {
+              return transaction.AddTenantUsage(Usage("acme", 4096, 0.5));
+            }).ok());
+  }
+  const auto store = MustOpen(folder.database());
+  CHECK(store->quarantined().empty());
+  CHECK(store->TakeSnapshot().usages ==
+        std::vector{Usage("acme", 1e18 + 4096, third + 0.5), Usage("house", 0, 0)});
+}
+
+TEST_CASE("a tenant's total that is damaged is set aside, and the next write begins anew") {
+  const TempFolder folder;
+  const auto add = [](Transaction& transaction) {
+    return transaction.AddTenantUsage(Usage("acme", 100, 50));
+  };
+  REQUIRE(WriteAndWait(*MustOpen(folder.database()), add).ok());
+  const char* const damage =
+      GENERATE("UPDATE usages SET body = replace(body, '100', '900')",
+               "UPDATE usages SET tenant = 'acmf'", "UPDATE usages SET body = NULL");
+  RunSql(folder.database(), damage);
+  {
+    const auto store = MustOpen(folder.database());
+    REQUIRE(store->quarantined().size() == 1);
+    CHECK(store->TakeSnapshot().usages.empty());
+    REQUIRE(WriteAndWait(*store, add).ok());
+  }
+  CHECK(MustOpen(folder.database())->TakeSnapshot().usages == std::vector{Usage("acme", 100, 50)});
 }
 
 TEST_CASE("a request id may hold any bytes") {

@@ -1,4 +1,4 @@
-#include "agent/rpc/unix_socket.h"
+#include "agent/base/unix_socket.h"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #include "agent/base/file.h"
 #include "agent/base/unique_fd.h"
 
-namespace claw::rpc {
+namespace claw {
 namespace {
 
 StatusOr<bool> AnyoneAnswers(const std::string& path) {
@@ -47,10 +47,10 @@ Status ClearSocketPath(const std::filesystem::path& path) {
   ASSIGN_OR_RETURN(const bool answers, AnyoneAnswers(text));
   if (answers) {
     return FailedPrecondition("another process serves on ", text,
-                              "; choose another --socket, or stop that one");
+                              "; choose another path, or stop that one");
   }
   if (::unlink(text.c_str()) != 0) return ErrnoError(errno, StrCat("remove ", text));
   return absl::OkStatus();
 }
 
-}  // namespace claw::rpc
+}  // namespace claw
