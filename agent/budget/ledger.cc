@@ -87,19 +87,34 @@ int64_t RequiredBytes(const Holdings& holdings, const BurstModel& model) {
                        model.Need(holdings.burstable).bytes);
 }
 
+namespace {
+
+int64_t RequiredWith(const Holdings& holdings, const BurstModel& model, const Memory& next,
+                     const std::string& group, const UsageMoments& seen) {
+  Holdings with_next = holdings;
+  with_next.Add(next, group, seen);
+  return RequiredBytes(with_next, model);
+}
+
+}  // namespace
+
+bool Fits(int64_t allocatable_bytes, const Holdings& holdings, const BurstModel& model,
+          const Memory& next, const std::string& group, const UsageMoments& seen) {
+  if (next.cgroup_max_bytes <= 0) return false;
+  // Sums saturate: the one is asked as well as the whole.
+  if (ChargedBytes(next) > Available(allocatable_bytes, holdings.ChargedBytes())) return false;
+  return RequiredWith(holdings, model, next, group, seen) <= allocatable_bytes;
+}
+
 Status Admit(int64_t allocatable_bytes, const Holdings& holdings, const BurstModel& model,
              const Memory& next, const std::string& group, const UsageMoments& seen) {
   if (next.cgroup_max_bytes <= 0) {
     return Internal("a charge of ", next.cgroup_max_bytes, " bytes cannot be right");
   }
+  if (Fits(allocatable_bytes, holdings, model, next, group, seen)) return absl::OkStatus();
   const int64_t before = RequiredBytes(holdings, model);
-  Holdings with_next = holdings;
-  with_next.Add(next, group, seen);
-  const int64_t after = RequiredBytes(with_next, model);
+  const int64_t after = RequiredWith(holdings, model, next, group, seen);
   const int64_t available = Available(allocatable_bytes, before);
-  // Sums saturate: the one is asked as well as the whole.
-  const int64_t alone = Available(allocatable_bytes, holdings.ChargedBytes());
-  if (after <= allocatable_bytes && ChargedBytes(next) <= alone) return absl::OkStatus();
   const int64_t needed = std::max(ChargedBytes(next), SaturatingSub(after, before));
   ErrorDetail detail{.reason = "MEMORY_EXHAUSTED",
                      .constraint = "node.memory.allocatable_bytes",

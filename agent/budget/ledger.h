@@ -53,7 +53,11 @@ struct Holdings {
 // so that the chance of running out stays below the model's epsilon.
 int64_t RequiredBytes(const Holdings& holdings, const BurstModel& model);
 
-// Whether what is required fits when `next` is one of the holdings. RESOURCE_EXHAUSTED, reason
+// Whether what is required fits when `next` is one of the holdings.
+bool Fits(int64_t allocatable_bytes, const Holdings& holdings, const BurstModel& model,
+          const Memory& next, const std::string& group = {}, const UsageMoments& seen = {});
+
+// The same in words. RESOURCE_EXHAUSTED, reason
 // MEMORY_EXHAUSTED, with needed (what `next` adds) and available.
 Status Admit(int64_t allocatable_bytes, const Holdings& holdings, const BurstModel& model,
              const Memory& next, const std::string& group = {}, const UsageMoments& seen = {});

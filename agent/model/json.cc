@@ -39,7 +39,11 @@ Json SpecToJson(const SandboxSpec& spec) {
                {"stdin_open", spec.stdin_open},
                {"read_only_root", spec.read_only_root},
                {"auto_remove", spec.auto_remove},
-               {"labels", spec.labels}};
+               {"labels", spec.labels},
+               {"node_selector", spec.node_selector},
+               {"tolerations", spec.tolerations},
+               {"avoid_tenants", spec.avoid_tenants},
+               {"exclusive", spec.exclusive}};
   if (spec.isolation) json["isolation"] = ToString(*spec.isolation);
   return json;
 }
@@ -68,6 +72,10 @@ void ReadSpec(const Json& json, SandboxSpec& spec) {
   Get(json, "read_only_root", spec.read_only_root);
   Get(json, "auto_remove", spec.auto_remove);
   Get(json, "labels", spec.labels);
+  Get(json, "node_selector", spec.node_selector);
+  Get(json, "tolerations", spec.tolerations);
+  Get(json, "avoid_tenants", spec.avoid_tenants);
+  Get(json, "exclusive", spec.exclusive);
   if (json.contains("isolation")) {
     GetEnum(json, "isolation", spec.isolation.emplace(), ParseIsolationClass);
   }

@@ -161,6 +161,29 @@ Status Transition(Sandbox& sandbox, SandboxState to) {
   return absl::OkStatus();
 }
 
+namespace {
+
+constexpr size_t kMaxWishes = 64;
+
+Status ValidatePlace(const SandboxSpec& spec) {
+  RETURN_IF_ERROR(ValidateLabels(spec.node_selector, "node_selector"));
+  if (spec.tolerations.size() > kMaxWishes) return BadValue("tolerations", "has more than 64");
+  for (const std::string& toleration : spec.tolerations) {
+    if (toleration.empty() || toleration[0] == '=') {
+      return BadValue("tolerations", "has one without a key");
+    }
+    RETURN_IF_ERROR(ValidateText("tolerations", toleration, 253));
+  }
+  if (spec.avoid_tenants.size() > kMaxWishes) return BadValue("avoid_tenants", "has more than 64");
+  for (const std::string& tenant : spec.avoid_tenants) {
+    RETURN_IF_ERROR(ValidateName("avoid_tenants", tenant));
+    if (tenant == spec.tenant) return BadValue("avoid_tenants", "has the sandbox's own tenant");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 Status ValidateSpec(const SandboxSpec& spec) {
   RETURN_IF_ERROR(ValidateName("tenant", spec.tenant));
   if (!spec.display_name.empty()) {
@@ -184,7 +207,7 @@ Status ValidateSpec(const SandboxSpec& spec) {
   }
   RETURN_IF_ERROR(ValidateRange("pids_max", spec.pids_max, 1, kMaxPidsMax, ""));
   RETURN_IF_ERROR(ValidateLabels(spec.labels));
-  return absl::OkStatus();
+  return ValidatePlace(spec);
 }
 
 }  // namespace claw

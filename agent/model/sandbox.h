@@ -69,6 +69,14 @@ struct SandboxSpec {
   std::map<std::string, std::string> labels{};
   // A class that the caller insists on; absent: what the policy says. Only kGvisor can be stronger.
   std::optional<IsolationClass> isolation{};
+  // Where it may run. The target has all of these labels …
+  std::map<std::string, std::string> node_selector{};
+  // … and no taint but these: "key" for whatever value, or "key=value" …
+  std::vector<std::string> tolerations{};
+  // … and no sandbox of these tenants; while it is there, they do not come …
+  std::vector<std::string> avoid_tenants{};
+  // … and, if this is set, nothing of any other tenant, now or later.
+  bool exclusive = false;
 
   bool operator==(const SandboxSpec&) const = default;
 };

@@ -30,12 +30,12 @@ Status ValidateRange(std::string_view field, int64_t value, int64_t low, int64_t
        .available = StrCat(value, unit)});
 }
 
-Status ValidateLabels(const std::map<std::string, std::string>& labels) {
-  if (labels.size() > 64) return BadValue("labels", "has more than 64 entries");
+Status ValidateLabels(const std::map<std::string, std::string>& labels, std::string_view field) {
+  if (labels.size() > 64) return BadValue(field, "has more than 64 entries");
   for (const auto& [key, value] : labels) {
-    if (key.empty()) return BadValue("labels", "has an empty key");
-    RETURN_IF_ERROR(ValidateText("labels", key, 253));
-    RETURN_IF_ERROR(ValidateText("labels", value, 1024));
+    if (key.empty()) return BadValue(field, "has an empty key");
+    RETURN_IF_ERROR(ValidateText(field, key, 253));
+    RETURN_IF_ERROR(ValidateText(field, value, 1024));
   }
   return absl::OkStatus();
 }

@@ -22,6 +22,7 @@ Status ValidateRange(std::string_view field, int64_t value, int64_t low, int64_t
                      std::string_view unit);
 
 // At most 64; keys of 1 to 253 bytes, values of up to 1024.
-Status ValidateLabels(const std::map<std::string, std::string>& labels);
+Status ValidateLabels(const std::map<std::string, std::string>& labels,
+                      std::string_view field = "labels");
 
 }  // namespace claw

@@ -57,7 +57,7 @@ const std::map<std::string, Names, std::less<>>& Sees() {
         {"model", {"base"}},
         {"policy", {"base", "model"}},
         {"budget", {"base", "model"}},
-        {"placement", {"base", "model"}},
+        {"placement", {"base", "model", "policy", "budget"}},
         {"host", {"base", "model"}},
         {"store", {"base", "model"}},
         {"drivers", {"base", "model", "host"}},
