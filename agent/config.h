@@ -29,6 +29,18 @@ struct Config {
   std::filesystem::path state_dir = "/var/lib/clawlet";
   std::filesystem::path run_dir = "/run/clawlet";
   NodeClass node_class = NodeClass::kStandard;
+  // As ParsePairs reads them; empty: none.
+  std::string labels{};
+  std::string taints{};
+  // [placement]
+  int64_t weight_fit = 4;
+  int64_t weight_image = 2;
+  int64_t weight_spread = 3;
+  int64_t weight_native = 8;
+  int64_t weight_warm = 2;
+  bool allow_emulated = false;
+  int64_t cpu_overcommit_percent = 0;
+  int64_t min_free_disk_bytes = 256 * kMiB;
   // [policy]; every value but the default is stricter than the default
   IsolationClass trusted_class = IsolationClass::kContainer;  // or kGvisor
   bool accept_degraded = true;

@@ -44,6 +44,8 @@ constexpr std::array kMigrations = {
               R"(CREATE TABLE overheads (key TEXT PRIMARY KEY, body TEXT, checksum INTEGER);)"},
     Migration{5, "what tenants have been charged",
               R"(CREATE TABLE usages (tenant TEXT PRIMARY KEY, body TEXT, checksum INTEGER);)"},
+    Migration{6, "what the node remembers of itself",
+              R"(CREATE TABLE node_state (key TEXT PRIMARY KEY, body TEXT, checksum INTEGER);)"},
 };
 
 StatusOr<int> SchemaVersion(Connection& db) {

@@ -47,6 +47,9 @@ Status AddUsage(Connection& db, const TenantUsage& more);
 Status DeleteUsage(Connection& db, const std::string& tenant);
 Status LoadUsages(Connection& db, BadRows& bad, std::vector<TenantUsage>& usages);
 
+Status PutNodeState(Connection& db, const NodeState& state);
+Status LoadNodeState(Connection& db, BadRows& bad, std::optional<NodeState>& state);
+
 Status PutRequest(Connection& db, const RequestRecord& request);
 Status DeleteRequest(Connection& db, const std::string& request_id);
 Status LoadRequests(Connection& db, BadRows& bad, std::vector<RequestRecord>& requests);

@@ -41,6 +41,7 @@ Status LoadRecords(Connection& db, bool new_after_loss, Time now, Loaded& loaded
   RETURN_IF_ERROR(LoadOverrides(db, bad, loaded.snapshot.overrides));
   RETURN_IF_ERROR(LoadOverheads(db, bad, loaded.snapshot.overheads));
   RETURN_IF_ERROR(LoadUsages(db, bad, loaded.snapshot.usages));
+  RETURN_IF_ERROR(LoadNodeState(db, bad, loaded.snapshot.node_state));
   RETURN_IF_ERROR(LoadRequests(db, bad, loaded.snapshot.requests));
   RETURN_IF_ERROR(CheckEvents(db, bad));
   ASSIGN_OR_RETURN(loaded.quarantined, QuarantineRows(db, bad, now));

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "agent/model/compat.h"
 #include "agent/model/event.h"
 #include "agent/model/image.h"
+#include "agent/model/node_state.h"
 #include "agent/model/overhead.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
@@ -51,6 +53,7 @@ struct Snapshot {
   std::vector<OverheadRecord> overheads{};
   std::vector<TenantUsage> usages{};
   std::vector<RequestRecord> requests{};
+  std::optional<NodeState> node_state{};  // absent: it was never written
   int64_t last_revision = 0;  // of the newest event ever written; 0: none
 };
 
@@ -74,6 +77,7 @@ class Transaction {
   // Adds to what is recorded of the tenant; a sum that cannot be read begins anew.
   virtual Status AddTenantUsage(const TenantUsage& more) = 0;
   virtual Status DeleteTenantUsage(const std::string& tenant) = 0;
+  virtual Status PutNodeState(const NodeState& state) = 0;
   virtual Status PutRequest(const RequestRecord& request) = 0;
   virtual Status DeleteRequest(const std::string& request_id) = 0;
   // The revision is set by the caller. ALREADY_EXISTS if it has been used, INVALID_ARGUMENT if it

@@ -35,6 +35,7 @@ class RecordTransaction final : public Transaction {
   Status DeleteTenantUsage(const std::string& tenant) override {
     return store::DeleteUsage(db_, tenant);
   }
+  Status PutNodeState(const NodeState& state) override { return store::PutNodeState(db_, state); }
   Status PutRequest(const RequestRecord& request) override {
     return store::PutRequest(db_, request);
   }

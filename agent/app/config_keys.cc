@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "agent/base/listen_address.h"
+#include "agent/base/utf8.h"
+#include "agent/base/words.h"
 
 namespace claw {
 namespace {
@@ -15,6 +17,9 @@ constexpr std::string_view kPathForm = "an absolute path";
 constexpr std::string_view kListenForm =
     "\"127.0.0.1:PORT\", \"[::1]:PORT\", \"unix:/PATH\", or \"\" for nowhere";
 constexpr std::string_view kBytesForm = "an amount of bytes, as in \"512Mi\" or 536870912";
+constexpr std::string_view kPairsForm = "\"key=value,key\", or \"\" for none";
+constexpr size_t kMaxPairsBytes = 8192;
+constexpr int64_t kMaxWeight = 1000;
 constexpr int64_t kMaxEvents = 100'000'000;
 constexpr int64_t kMaxFiles = 1'000'000'000;
 constexpr int64_t kMaxSandboxes = 1'000'000;
@@ -73,6 +78,24 @@ ConfigKey Listen(std::string_view name, std::string_view help, Field field) {
             const auto* text = std::get_if<std::string>(&value);
             if (text == nullptr) return WrongType(kListenForm);
             if (!text->empty()) RETURN_IF_ERROR(ParseListenAddress(*text).status());
+            field(config) = *text;
+            return absl::OkStatus();
+          },
+          .show = [field](const Config& config) { return Quote(field(config)); }};
+}
+
+// "key=value,key": labels and taints.
+template <typename Field>
+ConfigKey Pairs(std::string_view name, std::string_view help, Field field) {
+  return {.name = name,
+          .help = help,
+          .form = kPairsForm,
+          .set = [field](Config& config, const Value& value) -> Status {
+            const auto* text = std::get_if<std::string>(&value);
+            if (text == nullptr || text->size() > kMaxPairsBytes || !IsUtf8(*text)) {
+              return WrongType(kPairsForm);
+            }
+            RETURN_IF_ERROR(ParsePairs(*text).status());
             field(config) = *text;
             return absl::OkStatus();
           },
@@ -201,6 +224,8 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
                        "hardened: takes legacy code that gVisor cannot run, and nothing else",
                        "\"standard\" or \"hardened\"", ParseNodeClass,
                        {NodeClass::kStandard, NodeClass::kHardened}, FIELD(node_class)));
+  keys.push_back(Pairs("node.labels", "What sandboxes may ask for", FIELD(labels)));
+  keys.push_back(Pairs("node.taints", "What sandboxes have to bear to come here", FIELD(taints)));
   keys.push_back(Bytes("reserves.system",
                        "Kept for the system: 5% of the memory, 256 MiB to 1 GiB, unless set", 0,
                        FIELD(system_reserve_bytes)));
@@ -253,6 +278,27 @@ void AddLimitKeys(std::vector<ConfigKey>& keys) {
                         1000, FIELD(gvisor_starts_per_cpu)));
   keys.push_back(Number("limits.start_queue", "Most starts that wait for their turn", 0, 100'000,
                         FIELD(start_queue)));
+}
+
+void AddPlacementKeys(std::vector<ConfigKey>& keys) {
+  keys.push_back(Number("placement.weight_fit", "How much it counts that little memory is left", 0,
+                        kMaxWeight, FIELD(weight_fit)));
+  keys.push_back(Number("placement.weight_image", "… that the image is there", 0, kMaxWeight,
+                        FIELD(weight_image)));
+  keys.push_back(Number("placement.weight_spread", "… that few of the tenant's sandboxes are there",
+                        0, kMaxWeight, FIELD(weight_spread)));
+  keys.push_back(Number("placement.weight_native", "… that the processor is not emulated", 0,
+                        kMaxWeight, FIELD(weight_native)));
+  keys.push_back(Number("placement.weight_warm", "… that no VM has to be started first", 0,
+                        kMaxWeight, FIELD(weight_warm)));
+  keys.push_back(Switch("placement.allow_emulated", "Emulated targets take work, too",
+                        FIELD(allow_emulated)));
+  keys.push_back(Number("placement.cpu_overcommit_percent",
+                        "Most that the ceilings of all sandboxes sum up to, in percent of the "
+                        "CPUs; 0: no bound",
+                        0, 100'000, FIELD(cpu_overcommit_percent)));
+  keys.push_back(Bytes("placement.min_free_disk", "Nothing is started with less free disk", 0,
+                       FIELD(min_free_disk_bytes)));
 }
 
 void AddPolicyKeys(std::vector<ConfigKey>& keys) {
@@ -329,6 +375,7 @@ const std::vector<ConfigKey>& ConfigKeys() {
     std::vector<ConfigKey> all;
     AddNodeKeys(all);
     AddLimitKeys(all);
+    AddPlacementKeys(all);
     AddPolicyKeys(all);
     AddDriverKeys(all);
     AddOtherKeys(all);

@@ -17,6 +17,7 @@
 #include "agent/base/unix_socket.h"
 #include "agent/host/hardening.h"
 #include "agent/host/pressure.h"
+#include "agent/host/room.h"
 #include "agent/metrics/exposition.h"
 #include "drivers/gvisor/gvisor_driver.h"
 #include "drivers/runc/legacy_driver.h"
@@ -171,6 +172,7 @@ Status Daemon::MakeNode() {
           },
       .limit_memory = [this](int64_t bytes) { return LimitMemory(bytes); },
       .read_pressure = [this] { return ReadPressure(); },
+      .read_room = [state = config_.state_dir] { return host::ReadRoom(state); },
       .shrink_caches = [this] { return ShrinkCaches(); }};
   for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
   logger_->info("clawlet {} on {}: {} of memory, {} for tenants, cgroups {} ({})", version_,

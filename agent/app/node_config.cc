@@ -1,5 +1,7 @@
 #include "agent/app/node_config.h"
 
+#include "agent/base/words.h"
+
 namespace claw {
 namespace {
 
@@ -44,6 +46,17 @@ StatusOr<lifecycle::NodeConfig> MakeNodeConfig(const Config& config, const host:
                          {"hardened", config.runc_starts_per_cpu},
                          {"gvisor", config.gvisor_starts_per_cpu}};
   node.start_queue = config.start_queue;
+  ASSIGN_OR_RETURN(node.labels, ParsePairs(config.labels));
+  ASSIGN_OR_RETURN(const auto taints, ParsePairs(config.taints));
+  for (const auto& [key, value] : taints) node.taints.push_back({.key = key, .value = value});
+  node.weights = {.fit = static_cast<double>(config.weight_fit),
+                  .image = static_cast<double>(config.weight_image),
+                  .spread = static_cast<double>(config.weight_spread),
+                  .native = static_cast<double>(config.weight_native),
+                  .warm = static_cast<double>(config.weight_warm)};
+  node.allow_emulated = config.allow_emulated;
+  node.cpu_overcommit_percent = config.cpu_overcommit_percent;
+  node.min_free_disk_bytes = config.min_free_disk_bytes;
   node.allow_compat_baseline = config.compat_baseline;
   node.max_override_time = std::chrono::hours(config.max_override_hours);
   return node;

@@ -67,6 +67,7 @@ Status MakeError(StatusCode code, std::string_view message, const ErrorDetail& d
                          {"needed", detail.needed},
                          {"available", detail.available}};
   if (detail.retry_after) json["retry_after_ms"] = detail.retry_after->count();
+  if (detail.outcome != Outcome::kUnknown) json["outcome"] = static_cast<int>(detail.outcome);
   status.SetPayload(
       kDetailUrl, absl::Cord(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
   return status;
@@ -86,6 +87,17 @@ Status Annotate(const Status& status, std::string_view doing) {
   return annotated;
 }
 
+Status WithOutcome(const Status& status, Outcome outcome) {
+  if (status.ok()) return status;
+  ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail{});
+  detail.outcome = outcome;
+  Status changed = MakeError(status.code(), ToStd(status.message()), detail);
+  status.ForEachPayload([&changed](absl::string_view url, const absl::Cord& payload) {
+    if (url != kDetailUrl) changed.SetPayload(url, payload);
+  });
+  return changed;
+}
+
 std::optional<ErrorDetail> GetErrorDetail(const Status& status) {
   const auto payload = status.GetPayload(kDetailUrl);
   if (!payload) return std::nullopt;
@@ -101,6 +113,13 @@ std::optional<ErrorDetail> GetErrorDetail(const Status& status) {
   const auto retry = json.find("retry_after_ms");
   if (retry != json.end() && retry->is_number_integer()) {
     detail.retry_after = std::chrono::milliseconds(retry->get<int64_t>());
+  }
+  const auto outcome = json.find("outcome");
+  if (outcome != json.end() && *outcome == static_cast<int>(Outcome::kRefused)) {
+    detail.outcome = Outcome::kRefused;
+  }
+  if (outcome != json.end() && *outcome == static_cast<int>(Outcome::kUndone)) {
+    detail.outcome = Outcome::kUndone;
   }
   return detail;
 }

@@ -19,6 +19,13 @@ using absl::Status;
 using absl::StatusCode;
 using absl::StatusOr;
 
+// What an error leaves behind.
+enum class Outcome {
+  kUnknown,  // ask again with the same request id
+  kRefused,  // nothing was done: another place, or another time, may take it
+  kUndone,   // it was begun, and nothing of it is left
+};
+
 // Why something was refused, for machines. Every field is optional; strings carry their unit
 // ("536870912 bytes") so that a person can read them too.
 struct ErrorDetail {
@@ -27,6 +34,7 @@ struct ErrorDetail {
   std::string needed{};
   std::string available{};
   std::optional<std::chrono::milliseconds> retry_after{};  // absent: a retry alone does not help
+  Outcome outcome = Outcome::kUnknown;
 
   bool operator==(const ErrorDetail&) const = default;
 };
@@ -78,6 +86,9 @@ Status ErrnoError(int error, std::string_view doing);
 
 // The same error with "doing: " put before its message. Code and detail are kept; OK stays OK.
 Status Annotate(const Status& status, std::string_view doing);
+
+// The same error, and what it leaves behind; OK stays OK.
+Status WithOutcome(const Status& status, Outcome outcome);
 
 // The typed detail of an error, if it carries one.
 std::optional<ErrorDetail> GetErrorDetail(const Status& status);

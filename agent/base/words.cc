@@ -1,5 +1,9 @@
 #include "agent/base/words.h"
 
+#include <algorithm>
+
+#include "agent/base/strings.h"
+
 namespace claw {
 namespace {
 
@@ -77,6 +81,19 @@ class Splitter {
 
 StatusOr<std::vector<std::string>> SplitWords(std::string_view line) {
   return Splitter(line).Run();
+}
+
+StatusOr<std::map<std::string, std::string>> ParsePairs(std::string_view text) {
+  std::map<std::string, std::string> pairs;
+  for (const std::string_view part : Split(text, ',', true)) {
+    const std::string_view pair = Trim(part);
+    const size_t equals = std::min(pair.find('='), pair.size());
+    const std::string key(pair.substr(0, equals));
+    if (key.empty()) return InvalidArgument("'", pair, "' has no key");
+    const std::string value(pair.substr(std::min(equals + 1, pair.size())));
+    if (!pairs.emplace(key, value).second) return InvalidArgument(key, " is there twice");
+  }
+  return pairs;
 }
 
 }  // namespace claw

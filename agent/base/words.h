@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,5 +14,9 @@ namespace claw {
 // meaning from a quote, a backslash, $ and `; elsewhere from any character. INVALID_ARGUMENT for a
 // quote that is not closed and for a backslash at the end.
 StatusOr<std::vector<std::string>> SplitWords(std::string_view line);
+
+// "a=b,c" -> {a, b}, {c, ""}: keys are unique and not empty, blanks around the commas are dropped.
+// INVALID_ARGUMENT otherwise.
+StatusOr<std::map<std::string, std::string>> ParsePairs(std::string_view text);
 
 }  // namespace claw

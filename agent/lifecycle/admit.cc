@@ -9,71 +9,33 @@ MemoryView Node::memory() const {
   view.capacity_bytes = config_.capacity_bytes;
   view.allocatable_bytes = budget::Allocatable(config_.capacity_bytes, config_.reserves);
   view.reserved_bytes = view.capacity_bytes - view.allocatable_bytes;
+  const placement::Occupancy& held = here_.held;
+  view.charged_overhead_bytes = held.charged_overhead_bytes();
+  view.charged_workload_bytes = SaturatingSub(held.charged_bytes(), view.charged_overhead_bytes);
   for (const auto& [id, entry] : sandboxes_) {
-    const Sandbox& record = entry->record;
-    if (record.released) continue;
-    const Memory& memory = record.resources.memory;
-    view.charged_workload_bytes = SaturatingAdd(view.charged_workload_bytes, RequestOf(memory));
-    view.charged_overhead_bytes = SaturatingAdd(view.charged_overhead_bytes, memory.overhead_bytes);
-    view.charged_bytes = SaturatingAdd(view.charged_bytes, ChargedBytes(memory));
-    if (!IsRunning(record.state)) continue;
+    if (!IsRunning(entry->record.state)) continue;
     view.measured_workload_bytes += entry->used_workload_bytes;
     view.measured_overhead_bytes += entry->used_overhead_bytes;
   }
   view.charged_test_bytes = CompatBytes();
-  view.charged_bytes = SaturatingAdd(view.charged_bytes, view.charged_test_bytes);
+  view.charged_bytes = SaturatingAdd(held.charged_bytes(), view.charged_test_bytes);
   view.required_bytes = budget::RequiredBytes(Holdings(), burst_);
   return view;
 }
 
 budget::Holdings Node::Holdings() const {
-  budget::Holdings holdings;
-  holdings.fixed_bytes = CompatBytes();
-  const Time now = deps_.clock.Now();
-  // Many sandboxes of one image are the rule.
-  std::map<std::string, UsageMoments> seen;
-  for (const auto& [id, entry] : sandboxes_) {
-    const Sandbox& record = entry->record;
-    if (record.released) continue;
-    const Memory& memory = record.resources.memory;
-    if (IsGuaranteed(memory)) {
-      holdings.Add(memory, {}, {});
-      continue;
-    }
-    const auto [it, is_new] = seen.try_emplace(StrCat(record.driver, "/", record.image_digest));
-    if (is_new) it->second = overheads_.Usage(ClassOf(record), now);
-    holdings.Add(memory, record.image_digest, it->second);
-  }
-  return holdings;
+  return placement::HoldingsOf(Here(), PlacementSettings());
 }
 
 budget::BurstNeed Node::burst_need() const { return burst_.Need(Holdings().burstable); }
 
-budget::Counts Node::CountActive() const {
-  budget::Counts counts;
-  for (const auto& [id, entry] : sandboxes_) {
-    if (IsTerminal(entry->record.state)) continue;
-    ++counts.sandboxes;
-    ++counts.by_driver[entry->record.driver];
-  }
-  return counts;
-}
+const budget::Counts& Node::CountActive() const { return here_.held.active(); }
 
-Status Node::Admit(const Memory& charge, const std::string& group, const UsageMoments& seen) const {
+Status Node::Admit(const Memory& charge) const {
   RETURN_IF_ERROR(memory_limit_);
   RETURN_IF_ERROR(dial_.AdmitStart(CountActive().sandboxes));
   return budget::Admit(budget::Allocatable(config_.capacity_bytes, config_.reserves), Holdings(),
-                       burst_, charge, group, seen);
-}
-
-Status Node::AdmitAnother(const Sandbox& next) const {
-  RETURN_IF_ERROR(budget::CheckCaps(config_.caps, CountActive(), next.driver));
-  if (const auto gate = start_gates_.find(next.driver); gate != start_gates_.end()) {
-    RETURN_IF_ERROR(gate->second->CheckRoom());
-  }
-  const Memory& memory = next.resources.memory;
-  if (IsGuaranteed(memory)) return Admit(memory);
-  return Admit(memory, next.image_digest, overheads_.Usage(ClassOf(next), deps_.clock.Now()));
+                       burst_, charge);
 }
 
 budget::Room Node::RoomFor(const SandboxClass& sandboxes, const Memory& memory,

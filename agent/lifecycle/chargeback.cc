@@ -47,9 +47,7 @@ Task<Status> Node::DropRecord(std::shared_ptr<Entry> entry, store::RequestRecord
   }
   PayBill(*entry);
   RememberRequest(request);
-  entry->removed = true;
-  sandboxes_.erase(entry->record.id);
-  entry->changed.NotifyAll();
+  Forget(entry);
   co_return absl::OkStatus();
 }
 

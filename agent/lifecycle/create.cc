@@ -1,4 +1,3 @@
-#include "agent/base/id.h"
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
@@ -19,84 +18,51 @@ std::string SpecFingerprint(const SandboxSpec& spec) {
 
 Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool validate_only) {
   co_await Uncancellable();
-  CO_RETURN_IF_ERROR(ValidateSpec(spec));
-  co_await RefreshDrivers();
-  co_await LimitMemory();
-  co_await LookAtPressure();
+  CO_RETURN_IF_ERROR(WithOutcome(ValidateSpec(spec), Outcome::kRefused));
+  co_await LookAround();
   if (validate_only) {
     CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
     co_return plan.record;
   }
   const std::string fingerprint = SpecFingerprint(spec);
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call.request_id, "CreateSandbox", fingerprint));
-  if (earlier) {
-    if (earlier->code != 0) co_return EarlierError(*earlier);
-    const std::shared_ptr<Entry> entry = Find(ResourceId(earlier->subject));
-    if (entry != nullptr) co_return entry->record;
-    co_return MakeError(StatusCode::kFailedPrecondition,
-                        StrCat("this request made ", earlier->subject, ", which has been removed"),
-                        {.reason = "ALREADY_DONE", .constraint = "request_id"});
-  }
+                      co_await BeginRequest(call, "CreateSandbox", fingerprint));
+  if (earlier) co_return StartedEarlier(*earlier);
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
-
-  if (config_.node_class == NodeClass::kHardened) co_await RefreshFacts();
   const auto began = std::chrono::steady_clock::now();
-  // From the check to the charge there is no co_await: nobody can take the room in between.
-  StatusOr<Plan> planned = MakePlan(spec);
-  if (!planned.ok()) counters_.CountRefusal(planned.status());
-  CO_ASSIGN_OR_RETURN(Plan plan, std::move(planned));
-  Sandbox record = plan.record;
-  record.id = RandomHex(kSandboxIdLength);
-  record.request_id = call.request_id;
-  record.created_at = deps_.clock.Now();
-  const auto entry = std::make_shared<Entry>(record, deps_.strand);
-  sandboxes_[record.id] = entry;
-
+  CO_ASSIGN_OR_RETURN(const Placed placed, Place(call, spec, std::nullopt));
+  const std::shared_ptr<Entry> entry = placed.entry;
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
-  auto request =
-      MakeRequest(call.request_id, "CreateSandbox", fingerprint, StrCat("sandboxes/", record.id));
-  const Status reserved = co_await Reserve(entry, std::move(request), call.actor);
-  if (!reserved.ok()) counters_.CountRefusal(reserved);
-  CO_RETURN_IF_ERROR(reserved);
-  plan.launch.id = record.id;
-  plan.launch.hostname = spec.display_name.empty() ? record.id : spec.display_name;
-  plan.launch.record_json = WriteKeptRecord(entry->record, plan.tenant);
-  StatusOr<Sandbox> running = co_await Launch(entry, std::move(plan));
-  counters_.CountStart(entry->record.driver, running.ok(),
-                       std::chrono::steady_clock::now() - began);
-  if (running.ok()) co_return running;
-  co_return co_await AbandonStart(entry, running.status());
+  auto request = MakeRequest(call.request_id, "CreateSandbox", fingerprint,
+                             StrCat("sandboxes/", entry->record.id));
+  std::vector<std::shared_ptr<Entry>> entries(1, entry);
+  CO_RETURN_IF_ERROR(co_await RecordPlaces(std::move(entries), std::move(request), call.actor));
+  co_return co_await Start(entry, std::move(*placed.plan), began);
 }
 
-Task<Status> Node::Reserve(std::shared_ptr<Entry> entry, store::RequestRecord request,
-                           std::string actor) {
-  const Sandbox& record = entry->record;
-  Event event =
-      MakeEvent("sandbox.reserved", StrCat("sandboxes/", record.id), record.spec.tenant,
-                StrCat(FormatBytes(ChargedBytes(record.resources.memory)), " charged, class ",
-                       ToString(record.isolation), ": ", record.decision.reason),
-                std::move(actor));
-  entry->record.revision = event.revision;
-  std::vector<Event> events;
-  events.push_back(std::move(event));
-  auto write = [sandbox = entry->record, request](store::Transaction& txn) -> Status {
-    RETURN_IF_ERROR(txn.PutSandbox(sandbox));
-    return RecordRequest(txn, request);
-  };
-  const Status saved = co_await Commit(std::move(write), std::move(events));
-  if (saved.ok()) {
-    RememberRequest(request);
-  } else {
-    sandboxes_.erase(entry->record.id);
-    entry->removed = true;
-    entry->changed.NotifyAll();
-  }
-  co_return saved;
+Task<void> Node::LookAround() {
+  co_await RefreshDrivers();
+  co_await LimitMemory();
+  co_await LookAtPressure();
+  co_await LookAtRoom();
+  if (config_.node_class == NodeClass::kHardened) co_await RefreshFacts();
+}
+
+Task<void> Node::LookAtRoom() {
+  if (!deps_.read_room) co_return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - room_looked_ < config_.shortest_look) co_return;
+  room_looked_ = now;
+  auto read = deps_.read_room;
+  const StatusOr<HostRoom> found = co_await deps_.pool.Run(std::move(read));
+  room_.reset();
+  if (found.ok()) room_ = *found;
 }
 
 Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
-  CO_RETURN_IF_ERROR(Transition(entry->record, SandboxState::kStarting));
+  Sandbox starting = entry->record;
+  CO_RETURN_IF_ERROR(Transition(starting, SandboxState::kStarting));
+  SetRecord(*entry, std::move(starting));
   CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   drivers::Driver& driver = *plan.driver;
   // More at once than the machine can work at would only make each of them slower.
@@ -135,7 +101,7 @@ Task<Status> Node::AbandonStart(std::shared_ptr<Entry> entry, Status why) {
   const Status undone = co_await Erase(driver, entry->record.id, false);
   if (undone.ok()) {
     const Status forgotten = co_await ForgetStart(entry, why);
-    if (forgotten.ok()) co_return why;
+    if (forgotten.ok()) co_return WithOutcome(why, Outcome::kUndone);
   }
   // Something may be left: the record stays, and its memory stays charged, until that is gone.
   Sandbox failed = entry->record;

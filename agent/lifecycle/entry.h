@@ -23,6 +23,7 @@ struct Node::Entry {
   bool revoked = false;  // the policy no longer allows it
   bool evicted = false;  // it has to go for want of memory
   bool removed = false;
+  std::optional<std::chrono::steady_clock::time_point> lease_until{};  // of a reservation
   // Who reads its output, for those that are to vanish by themselves once it has been read.
   int log_readers = 0;
   bool log_was_read = false;

@@ -31,6 +31,13 @@ Task<StatusOr<Event>> EventSubscription::Next() {
   co_return event;
 }
 
+bool EventSubscription::Discard() {
+  const bool any = overflowed_ || !queue_.empty();
+  queue_.clear();
+  overflowed_ = false;
+  return any;
+}
+
 EventBus::~EventBus() { Close(); }
 
 void EventBus::Publish(const Event& event) {

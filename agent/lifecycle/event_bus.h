@@ -24,6 +24,9 @@ class EventSubscription {
   // because the queue was full; CANCELLED when the waiting coroutine was cancelled or the node
   // shuts down.
   Task<StatusOr<Event>> Next();
+  // Drops what waits, for those who want to know no more than that something has changed; whether
+  // there was anything.
+  bool Discard();
 
  private:
   friend class EventBus;

@@ -90,7 +90,7 @@ Task<Status> Node::Save(std::shared_ptr<Entry> entry, Sandbox changed, std::stri
   };
   CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
   if (changed.released) PayBill(*entry);
-  entry->record = std::move(changed);
+  SetRecord(*entry, std::move(changed));
   entry->changed.NotifyAll();
   co_return absl::OkStatus();
 }

@@ -76,7 +76,7 @@ Task<void> Node::SaveReality(std::shared_ptr<Entry> entry, Sandbox changed, std:
     if (saved.ok()) co_return;
     // The disk may be full. What happened has happened: callers are told at once.
     changed.revision = entry->record.revision;
-    entry->record = changed;
+    SetRecord(*entry, changed);
     entry->changed.NotifyAll();
     if (draining_) co_return;
     co_await Sleep(pause);

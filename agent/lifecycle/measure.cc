@@ -15,30 +15,7 @@ constexpr auto kSaveEvery = std::chrono::seconds(60);
 constexpr int kMostOfACore = 100;
 constexpr std::chrono::milliseconds kLongestPause = std::chrono::seconds(60);
 
-// "docker.io/library/python" of "docker.io/library/python:3.12@sha256:…".
-std::string FamilyOf(const Image& image) {
-  if (image.names.empty()) return "";
-  std::string name = image.names.front();
-  name = name.substr(0, name.find('@'));
-  const size_t slash = name.rfind('/');
-  const size_t tag = name.find(':', slash == std::string::npos ? 0 : slash);
-  return name.substr(0, tag);
-}
-
 }  // namespace
-
-SandboxClass Node::ClassOf(const Sandbox& sandbox) const {
-  SandboxClass sandboxes{.image_digest = sandbox.image_digest,
-                         .image_family = {},
-                         .driver = sandbox.driver,
-                         .runtime_version = sandbox.runtime_version,
-                         .platform = sandbox.platform,
-                         .architecture = deps_.host.architecture,
-                         .page_size_bytes = deps_.host.page_size_bytes};
-  const auto image = images_.find(sandbox.image_digest);
-  if (image != images_.end()) sandboxes.image_family = FamilyOf(image->second);
-  return sandboxes;
-}
 
 void Node::StartMeasuring() {
   if (measuring_) return;
@@ -131,7 +108,7 @@ std::vector<Node::OverheadView> Node::ListOverheads(int64_t workload_bytes,
                                                     int64_t request_bytes) const {
   std::map<std::string, OverheadView> views;
   const budget::Holdings holdings = Holdings();
-  const budget::Counts counts = CountActive();
+  const budget::Counts& counts = CountActive();
   const Time now = deps_.clock.Now();
   const auto add = [&](const SandboxClass& sandboxes) {
     OverheadView view{.sandboxes = sandboxes};

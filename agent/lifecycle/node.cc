@@ -16,6 +16,7 @@ Node::Node(NodeDeps deps, NodeConfig config)
       incarnation_(RandomHex(16)),
       probe_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       tenant_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
+      lease_timer_(deps_.strand),
       image_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       overheads_(config_.overhead),
       burst_(config_.burst),
@@ -36,10 +37,10 @@ Node::~Node() = default;
 
 std::shared_ptr<Node::Entry> Node::Find(const std::string& name) const {
   if (const auto it = sandboxes_.find(name); it != sandboxes_.end()) return it->second;
-  for (const auto& [id, entry] : sandboxes_) {
-    if (!name.empty() && entry->record.spec.display_name == name) return entry;
-  }
-  return nullptr;
+  const auto named = names_.find(name);
+  if (named == names_.end()) return nullptr;
+  const auto it = sandboxes_.find(named->second);
+  return it == sandboxes_.end() ? nullptr : it->second;
 }
 
 StatusOr<std::shared_ptr<Node::Entry>> Node::FindOrError(const std::string& name) const {
@@ -79,6 +80,10 @@ std::vector<std::string> Node::conditions() const {
   if (config_.node_class == NodeClass::kHardened) {
     const std::string problem = HardeningProblem();
     if (!problem.empty()) problems.push_back(StrCat("takes no new legacy work: ", problem));
+  }
+  if (state_.cordoned) {
+    problems.push_back(StrCat("takes no new work: cordoned by ", state_.cordoned_by,
+                              state_.cordon_reason.empty() ? "" : ": ", state_.cordon_reason));
   }
   if (draining_) problems.push_back("the agent is shutting down");
   return problems;

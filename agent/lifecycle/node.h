@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,11 @@
 #include "agent/lifecycle/views.h"
 #include "agent/model/event.h"
 #include "agent/model/image.h"
+#include "agent/model/node_state.h"
 #include "agent/model/sandbox.h"
+#include "agent/placement/examine.h"
 #include "agent/policy/compat.h"
 #include "agent/policy/hardening.h"
-#include "agent/policy/quota.h"
 
 namespace claw::lifecycle {
 
@@ -69,6 +71,25 @@ class Node {
   // create.cc: answers when it runs and has been proven. validate_only: what would run, without an
   // effect.
   Task<StatusOr<Sandbox>> CreateSandbox(Call call, SandboxSpec spec, bool validate_only);
+  // reserve.cc: holds places for a while, charged as if they ran; commit.cc starts what a place was
+  // held for. All of them in one transaction, and with `all_or_nothing` all or none: then the error
+  // of the first that does not fit. Answers in the order of `wanted`. An error's outcome says what
+  // it leaves behind.
+  Task<StatusOr<std::vector<StatusOr<Sandbox>>>> Reserve(Call call, std::vector<Wanted> wanted,
+                                                         bool all_or_nothing);
+  // Asks everything anew; what is refused stays reserved. Once it has begun, the place is used up,
+  // whatever comes of the start.
+  Task<StatusOr<Sandbox>> CommitReservation(Call call, std::string name);
+  Task<Status> ReleaseReservation(Call call, std::string name, bool allow_missing);
+  // create.cc: what may have changed since somebody looked last: runtimes, limits, pressure, disk.
+  // Reserve, Commit and CreateSandbox do it by themselves.
+  Task<void> LookAround();
+  // here.cc: every target of this node with every constraint, as Reserve would find them.
+  StatusOr<std::vector<placement::Explanation>> Explain(const SandboxSpec& spec) const;
+  // cordon.cc: takes nothing new, over restarts, too.
+  Task<Status> Cordon(Call call, std::string reason);
+  Task<Status> Uncordon(Call call);
+  const NodeState& state() const { return state_; }
   // sandboxes.cc
   StatusOr<Sandbox> GetSandbox(const std::string& name) const;
   std::vector<Sandbox> ListSandboxes() const;             // by creation time, then id
@@ -175,8 +196,7 @@ class Node {
 
   // requests.cc: whether this request was made before. Empty: it is new and its id is reserved
   // until FinishRequest.
-  Task<StatusOr<std::optional<store::RequestRecord>>> BeginRequest(std::string request_id,
-                                                                   std::string method,
+  Task<StatusOr<std::optional<store::RequestRecord>>> BeginRequest(Call call, std::string method,
                                                                    std::string fingerprint);
   void FinishRequest(const std::string& request_id);
   store::RequestRecord MakeRequest(const std::string& request_id, std::string method,
@@ -192,20 +212,17 @@ class Node {
   Task<void> RefreshDrivers();
 
   // measure.cc
-  SandboxClass ClassOf(const Sandbox& sandbox) const;  // of the runtime that it is started with
-  void StartMeasuring();                               // until nothing runs any more
+  void StartMeasuring();  // until nothing runs any more
   Task<void> MeasureWhileAnyRuns();
   void CloseWindow(Entry& entry, Time now);
   Task<void> SaveOverheads();
 
   // admit.cc
-  // Whether one more charge fits, the limit around all sandboxes is in force, and the node is not
-  // under pressure. `group` and `seen` are of a burstable one.
-  Status Admit(const Memory& charge, const std::string& group = {},
-               const UsageMoments& seen = {}) const;
-  Status AdmitAnother(const Sandbox& next) const;  // the same, and the caps on their number
+  // Whether one more test of an image fits, the limit around all sandboxes is in force, and the
+  // node is not under pressure. Sandboxes are asked by `placement`.
+  Status Admit(const Memory& charge) const;
   budget::Holdings Holdings() const;
-  budget::Counts CountActive() const;
+  const budget::Counts& CountActive() const;
   // How many more like it fit beside these.
   budget::Room RoomFor(const SandboxClass& sandboxes, const Memory& memory,
                        const budget::Holdings& holdings, const budget::Counts& counts) const;
@@ -232,10 +249,6 @@ class Node {
   Task<void> RefreshFacts();
   Task<void> WatchHardening();
   std::string RuntimeProblem(IsolationClass isolation) const;  // empty: it works
-  CompatStatus CompatStatusOf(const std::string& digest) const;
-  std::optional<CompatOverride> OverrideOf(const std::string& digest) const;
-  std::string OtherTenant(const std::string& tenant) const;
-  policy::QuotaUse QuotaUseOf(const std::string& tenant) const;
   // Whether a start that is under way may go on: the world may have changed since it was planned.
   Status CheckStillAllowed(const Entry& entry) const;
 
@@ -271,11 +284,62 @@ class Node {
   // overrides.cc
   Task<void> DropExpiredOverrides();
 
-  // create.cc
+  // here.cc: this node as a target. The tables of sandboxes are changed by these alone, so that
+  // what the target holds is what they say.
+  void Adopt(const std::shared_ptr<Entry>& entry);
+  void SetRecord(Entry& entry, Sandbox record);
+  void Forget(const std::shared_ptr<Entry>& entry);
+  SandboxClass ClassOf(const Sandbox& sandbox) const;  // of the runtime that it is started with
+  placement::Settings PlacementSettings() const;
+  placement::Demand DemandFor(const Tenant& tenant, const Image& image,
+                              const SandboxSpec& spec) const;
+  placement::Platform PlatformHere() const;
+  const placement::Target& Here() const;
+  const placement::Target& HereFor(const placement::Demand& demand) const;  // with its images
+
+  // plan.cc: what would run, without an effect.
   struct Plan;
+  Status CheckName(const SandboxSpec& spec) const;
   StatusOr<Plan> MakePlan(const SandboxSpec& spec) const;
-  Task<Status> Reserve(std::shared_ptr<Entry> entry, store::RequestRecord request,
-                       std::string actor);
+  StatusOr<Plan> PlanReserved(const Entry& entry) const;
+  StatusOr<Plan> PlanOf(Sandbox record, const placement::Offer& offer, const Tenant& tenant,
+                        const Image& image) const;
+
+  // reserve.cc
+  struct Placed {
+    std::shared_ptr<Entry> entry;
+    std::shared_ptr<Plan> plan;
+  };
+  // A place in memory, charged from now on; RecordPlaces makes it durable or takes it back.
+  StatusOr<Placed> Place(const Call& call, const SandboxSpec& spec,
+                         std::optional<std::chrono::milliseconds> ttl);
+  Task<Status> RecordPlaces(std::vector<std::shared_ptr<Entry>> entries,
+                            store::RequestRecord request, std::string actor);
+  std::vector<StatusOr<Sandbox>> ReservedEarlier(const store::RequestRecord& earlier) const;
+  StatusOr<std::shared_ptr<Entry>> FindReservation(const std::string& name) const;
+  Task<Status> EndReservation(std::shared_ptr<Entry> entry, store::RequestRecord request,
+                              std::string why, std::string actor);
+  // lease.cc
+  void BeginLease(const std::shared_ptr<Entry>& entry);
+  void EndLease(Entry& entry);
+  bool HasExpired(const Entry& entry) const;
+  void ArmLeases();
+  Task<void> ExpireLeases();
+  // commit.cc
+  Task<Status> RecordCommit(std::shared_ptr<Entry> entry, Sandbox committed,
+                            store::RequestRecord request, std::string actor);
+  StatusOr<Sandbox> StartedEarlier(const store::RequestRecord& earlier) const;
+  Task<StatusOr<Sandbox>> Start(std::shared_ptr<Entry> entry, Plan plan,
+                                std::chrono::steady_clock::time_point began);
+  // cordon.cc
+  Status CheckFence(const Fence& fence) const;
+  Task<Status> PassFence(Call call);
+  Task<Status> SaveState(std::vector<Event> events);
+  Task<Status> RecordState(Call call, std::string method, std::string fingerprint,
+                           std::string event_type, std::string message);
+
+  // create.cc
+  Task<void> LookAtRoom();
   Task<StatusOr<Sandbox>> Launch(std::shared_ptr<Entry> entry, Plan plan);
   // Undoes what a start has done and records why; the sandbox's record goes if nothing of it is
   // left.
@@ -342,6 +406,16 @@ class Node {
   std::map<std::string, Tenant> tenants_;
   std::shared_ptr<AsyncMutex> tenant_mutex_;  // held while a tenant is changed
   std::map<std::string, std::shared_ptr<Entry>> sandboxes_;
+  std::map<std::string, std::string> names_;  // display name -> id
+  // This node as a target: its `held` sums up sandboxes_, the rest is brought up to date by Here().
+  mutable placement::Target here_;
+  NodeState state_;
+  std::optional<HostRoom> room_;  // as of the last look; absent: not known
+  std::chrono::steady_clock::time_point room_looked_{};
+  std::set<std::pair<std::chrono::steady_clock::time_point, std::string>> leases_;  // end, id
+  asio::steady_timer lease_timer_;
+  std::optional<std::chrono::steady_clock::time_point> lease_timer_armed_;
+  std::chrono::steady_clock::time_point lease_retry_{};  // not before
   std::map<std::string, Image> images_;
   std::shared_ptr<AsyncMutex> image_mutex_;  // held while an image is recorded or removed
   // By the image's digest; those of one image by VerdictKey.

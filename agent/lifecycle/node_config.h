@@ -16,7 +16,10 @@
 #include "agent/lifecycle/async.h"
 #include "agent/model/compat.h"
 #include "agent/model/hardening.h"
+#include "agent/model/host_room.h"
 #include "agent/model/pressure.h"
+#include "agent/placement/score.h"
+#include "agent/placement/target.h"
 #include "agent/policy/isolation.h"
 #include "drivers/driver.h"
 #include "drivers/image/image_store.h"
@@ -41,6 +44,8 @@ struct NodeDeps {
   // Blocks; for pool threads. What the kernel says of the machine's memory, and of all sandboxes
   // together. Empty: nobody says, and the node is never dialled back.
   std::function<StatusOr<MemoryPressure>()> read_pressure{};
+  // Blocks; for pool threads. Empty: disk and tasks are not looked at.
+  std::function<StatusOr<HostRoom>()> read_room{};
   // Blocks; for pool threads. Gives caches back, of the agent and of sandboxes; answers with what
   // was done, in a sentence. Empty: there are none.
   std::function<std::string()> shrink_caches{};
@@ -75,7 +80,14 @@ struct NodeConfig {
   // (measured: 12.8 a second with four at once on two cores, 10.9 with eight). Absent: no limit
   // but the pool's.
   std::map<std::string, int64_t> starts_per_cpu = {{"gvisor", 2}, {"runc", 4}, {"hardened", 4}};
-  int64_t start_queue = 256;  // starts of one driver that wait for their turn
+  // Placement.
+  std::map<std::string, std::string> labels{};
+  std::vector<placement::Taint> taints{};
+  placement::Weights weights{};
+  bool allow_emulated = false;
+  int64_t cpu_overcommit_percent = 0;  // of the CPUs, for the sum of all ceilings; 0: no bound
+  int64_t min_free_disk_bytes = 0;     // less is too little for another sandbox
+  int64_t start_queue = 256;           // starts of one driver that wait for their turn
 };
 
 }  // namespace claw::lifecycle

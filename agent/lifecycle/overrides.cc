@@ -45,7 +45,7 @@ Task<StatusOr<CompatOverride>> Node::CreateOverride(Call call, CompatOverride wa
   wanted.expires_at = {};
   const std::string fingerprint = ContentFingerprint(StrCat(ToJson(wanted), " ", ttl.count()));
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call.request_id, "CreateOverride", fingerprint));
+                      co_await BeginRequest(call, "CreateOverride", fingerprint));
   if (earlier) {
     if (const auto it = overrides_.find(digest); it != overrides_.end()) co_return it->second;
     co_return MakeError(StatusCode::kFailedPrecondition,
@@ -109,7 +109,7 @@ Task<Status> Node::DeleteOverride(Call call, std::string image_digest, bool allo
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(image_digest);
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call.request_id, "DeleteOverride", fingerprint));
+                      co_await BeginRequest(call, "DeleteOverride", fingerprint));
   if (earlier) co_return absl::OkStatus();
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const auto it = overrides_.find(image_digest);

@@ -20,7 +20,7 @@ drivers::LaunchSpec MakeLaunch(const SandboxSpec& spec, const Image& image,
   launch.env = EnvironmentOf(spec, image);
   launch.working_directory =
       spec.working_directory.empty() ? image.working_directory : spec.working_directory;
-  if (launch.working_directory.empty()) launch.working_directory = "/";
+  if (launch.working_directory.empty()) launch.working_directory.assign(1, '/');
   launch.uid = image.uid;
   launch.gid = image.gid;
   launch.additional_gids = image.additional_gids;
@@ -65,53 +65,71 @@ void SetRuntime(const DriverState& state, Sandbox& record) {
   record.platform = state.fingerprint.platform;
 }
 
+Status Node::CheckName(const SandboxSpec& spec) const {
+  const std::string& name = spec.display_name;
+  if (name.empty() || Find(name) == nullptr) return absl::OkStatus();
+  return MakeError(StatusCode::kAlreadyExists, StrCat("there is a sandbox '", name, "' already"),
+                   {.reason = "NAME_TAKEN", .constraint = "display_name"});
+}
+
 StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
+  RETURN_IF_ERROR(CheckName(spec));
   ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(spec.tenant));
   ASSIGN_OR_RETURN(const Image image, FindImage(spec.image));
-  if (!spec.display_name.empty() && Find(spec.display_name) != nullptr) {
-    return MakeError(StatusCode::kAlreadyExists,
-                     StrCat("there is a sandbox '", spec.display_name, "' already"),
-                     {.reason = "NAME_TAKEN", .constraint = "display_name"});
+  const placement::Demand demand = DemandFor(tenant, image, spec);
+  placement::Examiner examiner(demand, PlacementSettings());
+  ASSIGN_OR_RETURN(const placement::Offer offer, examiner.Ask(HereFor(demand)));
+  Sandbox record;
+  record.spec = spec;
+  record.image_digest = offer.image_digest;
+  record.resources = {
+      .memory = offer.memory, .cpu_millis = spec.cpu_millis, .pids_max = spec.pids_max};
+  return PlanOf(std::move(record), offer, tenant, image);
+}
+
+StatusOr<Node::Plan> Node::PlanReserved(const Entry& entry) const {
+  const Sandbox& record = entry.record;
+  ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(record.spec.tenant));
+  ASSIGN_OR_RETURN(const Image image, FindImage(record.image_digest));
+  const placement::Demand demand = DemandFor(tenant, image, record.spec);
+  placement::Examiner examiner(demand, PlacementSettings());
+  // Its place is its own: it is asked as if it did not have it.
+  here_.held.Drop(record.id);
+  const StatusOr<placement::Offer> offer = examiner.Ask(HereFor(demand));
+  here_.held.Put(record);
+  RETURN_IF_ERROR(offer.status());
+  if (offer->runtime.driver != record.driver) {
+    return MakeError(StatusCode::kPermissionDenied,
+                     StrCat("it was reserved in class ", ToString(record.isolation),
+                            ", the policy now says ", ToString(*offer->decision.isolation)),
+                     {.reason = "POLICY_CHANGED",
+                      .constraint = offer->decision.record.rule,
+                      .needed = std::string(ToString(record.isolation)),
+                      .available = std::string(ToString(*offer->decision.isolation))});
   }
-  const policy::Decision decision = Decide(tenant, image, spec);
-  RETURN_IF_ERROR(policy::ToStatus(decision));
-  const IsolationClass isolation = *decision.isolation;
-  const DriverState* state = DriverOf(isolation);
-  if (state == nullptr) return Internal("no driver of class ", ToString(isolation));
-  RETURN_IF_ERROR(policy::CheckQuota(
-      tenant, QuotaUseOf(tenant.name),
-      {.sandboxes = 1, .workload_bytes = spec.workload_bytes, .cpu_millis = spec.cpu_millis}));
-  if (image.architecture != deps_.host.architecture) {
-    return MakeError(StatusCode::kFailedPrecondition,
-                     StrCat("image ", spec.image, " is for ", image.architecture, ", this node is ",
-                            deps_.host.architecture),
-                     {.reason = "ARCHITECTURE_MISMATCH",
-                      .constraint = "image.architecture",
-                      .needed = image.architecture,
-                      .available = deps_.host.architecture});
-  }
+  return PlanOf(record, *offer, tenant, image);
+}
+
+StatusOr<Node::Plan> Node::PlanOf(Sandbox record, const placement::Offer& offer,
+                                  const Tenant& tenant, const Image& image) const {
   Plan plan;
-  plan.driver = state->driver;
+  plan.driver = DriverFor(offer.runtime.driver);
+  if (plan.driver == nullptr) return Internal("there is no driver ", offer.runtime.driver);
   plan.tenant = tenant;
-  plan.record.spec = spec;
-  plan.record.isolation = isolation;
-  plan.record.decision = decision.record;
-  SetRuntime(*state, plan.record);
-  plan.record.image_digest = image.digest;
-  const budget::OverheadEstimate overhead = overheads_.Estimate(
-      ClassOf(plan.record), state->fingerprint.overhead_prior_bytes, deps_.clock.Now());
-  plan.record.resources = {
-      .memory = budget::Charge(spec.workload_bytes, overhead.bytes, spec.request_bytes),
-      .cpu_millis = spec.cpu_millis,
-      .pids_max = spec.pids_max};
-  RETURN_IF_ERROR(AdmitAnother(plan.record));
-  plan.launch = MakeLaunch(spec, image, plan.record.resources);
+  record.isolation = *offer.decision.isolation;
+  record.decision = offer.decision.record;
+  record.driver = offer.runtime.driver;
+  record.runtime_version = offer.runtime.version;
+  record.platform = offer.runtime.platform;
+  plan.launch = MakeLaunch(record.spec, image, record.resources);
   plan.launch.image_rootfs = deps_.images.RootfsPath(image.digest);
   if (plan.launch.argv.empty() || plan.launch.argv[0].empty()) {
-    return MakeError(StatusCode::kInvalidArgument,
-                     StrCat("image ", spec.image, " names no program; say which with `command`"),
-                     {.reason = "NO_COMMAND", .constraint = "command"});
+    return MakeError(
+        StatusCode::kInvalidArgument,
+        StrCat("image ", record.spec.image, " names no program; say which with `command`"),
+        {.reason = "NO_COMMAND", .constraint = "command"});
   }
+  plan.record = std::move(record);
   return plan;
 }
 

@@ -14,6 +14,14 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
     co_await Report("store.quarantined", "node",
                     StrCat(item.what, " was set aside: ", item.why, "; now at ", item.where));
   }
+  for (const store::Quarantined& item : quarantined) {
+    if (!item.what.starts_with("node_state/")) continue;
+    // It may have been cordoned.
+    state_.cordoned = true;
+    state_.cordoned_by = "agent";
+    state_.cordon_reason =
+        "what the node knew of itself was damaged: see its events, then uncordon it";
+  }
   co_await DropExpiredOverrides();
   const bool store_was_lost = !quarantined.empty();
   std::vector<size_t> all(drivers_.size());
@@ -63,10 +71,10 @@ void Node::LoadSnapshot(store::Snapshot snapshot) {
   }
   for (const TenantUsage& usage : snapshot.usages) usage_[usage.tenant] = usage.charged;
   overheads_.Load(std::move(snapshot.overheads));
+  if (snapshot.node_state) state_ = *snapshot.node_state;
   for (store::RequestRecord& request : snapshot.requests) RememberRequest(request);
   for (Sandbox& sandbox : snapshot.sandboxes) {
-    const std::string id = sandbox.id;
-    sandboxes_[id] = std::make_shared<Entry>(std::move(sandbox), deps_.strand);
+    Adopt(std::make_shared<Entry>(std::move(sandbox), deps_.strand));
   }
 }
 
@@ -117,6 +125,11 @@ Task<void> Node::RecoverImages(bool store_was_lost) {
 
 Task<Status> Node::RecoverSandbox(std::shared_ptr<Entry> entry) {
   const Sandbox record = entry->record;
+  if (record.lease) {
+    // It is held on; what it was admitted under is asked again when it is committed.
+    BeginLease(entry);
+    co_return absl::OkStatus();
+  }
   drivers::Driver* driver = DriverFor(record.driver);
   if (driver == nullptr) {
     co_await Report("sandbox.unmanaged", StrCat("sandboxes/", record.id),
@@ -197,7 +210,7 @@ Task<Status> Node::Rebuild(drivers::Driver* driver, drivers::Driver::Recovered f
   sandbox.released = false;
   sandbox.runtime_proof = "rebuilt from what runs";
   const auto entry = std::make_shared<Entry>(sandbox, deps_.strand);
-  sandboxes_[sandbox.id] = entry;
+  Adopt(entry);
   co_await SaveReality(entry, sandbox, "sandbox.rebuilt", "found running without a record");
   WatchExit(entry);
   co_return absl::OkStatus();

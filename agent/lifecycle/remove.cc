@@ -9,13 +9,13 @@ Task<Status> Node::DeleteSandbox(Call call, std::string name, bool force, bool a
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(name);
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call.request_id, "DeleteSandbox", fingerprint));
+                      co_await BeginRequest(call, "DeleteSandbox", fingerprint));
   if (earlier) co_return absl::OkStatus();
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const std::shared_ptr<Entry> entry = Find(name);
   if (entry == nullptr) co_return allow_missing ? absl::OkStatus() : FindOrError(name).status();
   if (!IsTerminal(entry->record.state)) {
-    if (!force) {
+    if (!force && !entry->record.lease) {
       co_return MakeError(StatusCode::kFailedPrecondition,
                           StrCat("sandbox ", entry->record.id, " is ",
                                  ToString(entry->record.state), "; stop it first, or force it"),
@@ -23,6 +23,7 @@ Task<Status> Node::DeleteSandbox(Call call, std::string name, bool force, bool a
     }
     CO_RETURN_IF_ERROR(co_await EndProgram(entry, std::chrono::milliseconds(0), call.actor));
   }
+  if (entry->removed) co_return absl::OkStatus();
   co_return co_await RemoveEntry(entry,
                                  MakeRequest(call.request_id, "DeleteSandbox", fingerprint,
                                              StrCat("sandboxes/", entry->record.id)),

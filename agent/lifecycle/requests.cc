@@ -6,10 +6,13 @@
 
 namespace claw::lifecycle {
 
-Task<StatusOr<std::optional<store::RequestRecord>>> Node::BeginRequest(std::string request_id,
+Task<StatusOr<std::optional<store::RequestRecord>>> Node::BeginRequest(Call call,
                                                                        std::string method,
                                                                        std::string fingerprint) {
-  if (draining_) co_return Unavailable("the agent is shutting down");
+  const Status unavailable = draining_ ? Unavailable("the agent is shutting down") : Status();
+  CO_RETURN_IF_ERROR(WithOutcome(unavailable, Outcome::kRefused));
+  CO_RETURN_IF_ERROR(co_await PassFence(call));
+  const std::string request_id = call.request_id;
   if (request_id.empty()) {
     ++under_way_;
     co_return std::nullopt;
@@ -28,10 +31,11 @@ Task<StatusOr<std::optional<store::RequestRecord>>> Node::BeginRequest(std::stri
   }
   const store::RequestRecord& earlier = it->second;
   if (earlier.method != method || earlier.fingerprint != fingerprint) {
-    co_return MakeError(StatusCode::kInvalidArgument,
-                        StrCat("request_id '", request_id, "' was used before, for another ",
-                               earlier.method == method ? "content" : "call"),
-                        {.reason = "REQUEST_ID_REUSED", .constraint = "request_id"});
+    co_return MakeError(
+        StatusCode::kInvalidArgument,
+        StrCat("request_id '", request_id, "' was used before, for another ",
+               earlier.method == method ? "content" : "call"),
+        {.reason = "REQUEST_ID_REUSED", .constraint = "request_id", .outcome = Outcome::kRefused});
   }
   co_return earlier;
 }

@@ -11,8 +11,7 @@ Task<StatusOr<Sandbox>> Node::StopSandbox(Call call, std::string name,
                                           std::optional<std::chrono::milliseconds> grace) {
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(name);
-  CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call.request_id, "StopSandbox", fingerprint));
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "StopSandbox", fingerprint));
   if (earlier) co_return GetSandbox(ResourceId(earlier->subject));
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
@@ -29,6 +28,13 @@ Task<StatusOr<Sandbox>> Node::StopSandbox(Call call, std::string name,
 
 Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::milliseconds grace,
                               std::string actor) {
+  if (entry->record.lease) {
+    store::RequestRecord nobodys;
+    const Status ended =
+        co_await EndReservation(entry, std::move(nobodys), "released", std::move(actor));
+    // A commit that came before has started it.
+    if (ended.ok() || !entry->record.lease) co_return ended;
+  }
   drivers::Driver* driver = DriverFor(entry->record.driver);
   for (const int signal : {SIGTERM, SIGKILL}) {
     if (signal == SIGTERM && grace.count() == 0) continue;

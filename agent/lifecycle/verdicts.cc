@@ -99,7 +99,7 @@ Task<StatusOr<CompatVerdict>> Node::AcceptVerdict(Call call, std::string image) 
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(image);
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call.request_id, "AcceptVerdict", fingerprint));
+                      co_await BeginRequest(call, "AcceptVerdict", fingerprint));
   if (earlier) co_return GetVerdict(ResourceId(earlier->subject));
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(CompatVerdict verdict, GetVerdict(image));
@@ -132,7 +132,7 @@ Task<Status> Node::DeleteVerdict(Call call, std::string image, bool allow_missin
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(image);
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call.request_id, "DeleteVerdict", fingerprint));
+                      co_await BeginRequest(call, "DeleteVerdict", fingerprint));
   if (earlier) co_return absl::OkStatus();
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const StatusOr<std::string> digest = DigestOf(image);

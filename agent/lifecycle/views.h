@@ -25,6 +25,12 @@ struct DriverState {
   drivers::Fingerprint fingerprint{};
 };
 
+// One of the places that a call wants to hold.
+struct Wanted {
+  SandboxSpec spec{};
+  std::chrono::milliseconds ttl = kDefaultLease;
+};
+
 // A test of an image under gVisor, as it was asked for.
 struct CompatTestSpec {
   std::string image{};                // a reference or a digest

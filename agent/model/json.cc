@@ -1,5 +1,7 @@
 #include "agent/model/json.h"
 
+#include <algorithm>
+
 #include "agent/model/json_reader.h"
 
 namespace claw {
@@ -171,6 +173,14 @@ void ReadSandbox(const Json& json, Sandbox& sandbox) {
   }
   Get(json, "failure", sandbox.failure);
   Get(json, "released", sandbox.released);
+  if (const auto it = json.find("lease"); it != json.end()) {
+    Lease& lease = sandbox.lease.emplace();
+    GetTime(*it, "expires_at", lease.expires_at);
+    int64_t ttl_millis = 0;
+    Get(*it, "ttl_millis", ttl_millis);
+    lease.ttl = std::clamp(std::chrono::milliseconds(ttl_millis), kMinLease, kMaxLease);
+    Get(*it, "held_by", lease.held_by);
+  }
   Get(json, "request_id", sandbox.request_id);
   GetTime(json, "created_at", sandbox.created_at);
   GetTime(json, "started_at", sandbox.started_at);
@@ -219,6 +229,11 @@ std::string ToJson(const Sandbox& sandbox) {
                {"created_at", ToMicros(sandbox.created_at)},
                {"started_at", ToMicros(sandbox.started_at)}};
   if (sandbox.exit) json["exit"] = ExitToJson(*sandbox.exit);
+  if (sandbox.lease) {
+    json["lease"] = {{"expires_at", ToMicros(sandbox.lease->expires_at)},
+                     {"ttl_millis", sandbox.lease->ttl.count()},
+                     {"held_by", sandbox.lease->held_by}};
+  }
   return Dump(json);
 }
 

@@ -6,6 +6,7 @@
 #include "agent/base/status.h"
 #include "agent/model/compat.h"
 #include "agent/model/image.h"
+#include "agent/model/node_state.h"
 #include "agent/model/overhead.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
@@ -23,6 +24,7 @@ std::string ToJson(const CompatVerdict& verdict);
 std::string ToJson(const CompatOverride& value);
 std::string ToJson(const OverheadRecord& record);
 std::string ToJson(const TenantUsage& usage);
+std::string ToJson(const NodeState& state);
 
 StatusOr<Tenant> TenantFromJson(std::string_view text);
 StatusOr<Sandbox> SandboxFromJson(std::string_view text);
@@ -31,5 +33,6 @@ StatusOr<CompatVerdict> CompatVerdictFromJson(std::string_view text);
 StatusOr<CompatOverride> CompatOverrideFromJson(std::string_view text);
 StatusOr<OverheadRecord> OverheadRecordFromJson(std::string_view text);
 StatusOr<TenantUsage> TenantUsageFromJson(std::string_view text);
+StatusOr<NodeState> NodeStateFromJson(std::string_view text);
 
 }  // namespace claw

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -108,6 +109,19 @@ struct DriverHandle {
   bool operator==(const DriverHandle&) const = default;
 };
 
+// A place that is held for a sandbox until somebody commits it.
+struct Lease {
+  Time expires_at{};
+  std::chrono::milliseconds ttl{};  // as it was asked for
+  std::string held_by{};            // identity of the caller
+
+  bool operator==(const Lease&) const = default;
+};
+
+constexpr std::chrono::milliseconds kMinLease = std::chrono::seconds(1);
+constexpr std::chrono::milliseconds kMaxLease = std::chrono::hours(1);
+constexpr std::chrono::milliseconds kDefaultLease = std::chrono::minutes(1);
+
 // One sandbox as it is recorded. Value type.
 struct Sandbox {
   std::string id{};  // kSandboxIdLength hexadecimal digits
@@ -128,7 +142,8 @@ struct Sandbox {
   std::string failure{};  // why it is kFailed or kLost
   // False as long as anything of it may be left on the host. Until then its memory stays charged.
   bool released = false;
-  std::string request_id{};  // of the call that made it
+  std::optional<Lease> lease{};  // it is a reservation: kReserved until it is committed
+  std::string request_id{};      // of the call that made it, or committed it
   Time created_at{};
   Time started_at{};
 

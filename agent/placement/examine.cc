@@ -252,13 +252,8 @@ bool Examiner::ExamineRoom(const Target& target, const View& view, Sink& sink) {
 template <typename Sink>
 void Examiner::Examine(const Target& target, Sink& sink) {
   const Platform& platform = *target.platform;
-  const View* view = &On(target.platform);
-  // A hardened node takes one tenant at a time: there the tenants that are on it matter.
   std::optional<View> own;
-  if (platform.node_class == NodeClass::kHardened) {
-    own = Judge(platform, target.held.OtherThan(demand_.tenant.name));
-    view = &*own;
-  }
+  const View* view = &ViewOf(target, own);
   const auto foreign = [&] {
     std::vector<std::string> there;
     for (const auto& [architecture, image] : demand_.images) there.push_back(architecture);

@@ -64,6 +64,8 @@ class Examiner {
   std::string_view Obstacle(const Target& target);
   // Every constraint. `fits`, and the first refusal, are as Ask says.
   Explanation Explain(const Target& target);
+  // What the isolation policy says there, and nothing else.
+  policy::Decision Decide(const Target& target);
   // The score of a target as it is, whether it fits or not. `of_tenant` as in ScoreInput.
   Score RateTarget(const Target& target, int64_t required_bytes, int64_t of_tenant);
   // What would be charged there; 0: it cannot run there.
@@ -80,6 +82,8 @@ class Examiner {
   template <typename Sink>
   bool ExamineRoom(const Target& target, const View& view, Sink& sink);
   const View& On(const std::shared_ptr<const Platform>& platform);
+  // The same, or `own` if tenants that are on it matter.
+  const View& ViewOf(const Target& target, std::optional<View>& own);
   View Judge(const Platform& platform, const std::string& other_tenant) const;
   Offer OfferOf(const View& view) const;
 
@@ -90,8 +94,9 @@ class Examiner {
   View* last_view_ = nullptr;
 };
 
-// What a target's sandboxes require together, burstable ones with what they may want beyond their
-// requests.
+// What a target's sandboxes hold, as admission takes it.
+budget::Holdings HoldingsOf(const Target& target, const Settings& settings);
+// What they require together, burstable ones with what they may want beyond their requests.
 int64_t RequiredBytes(const Target& target, const Settings& settings);
 
 }  // namespace claw::placement

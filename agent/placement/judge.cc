@@ -103,6 +103,18 @@ const Examiner::View& Examiner::On(const std::shared_ptr<const Platform>& platfo
   return *view;
 }
 
+const Examiner::View& Examiner::ViewOf(const Target& target, std::optional<View>& own) {
+  // A hardened node takes one tenant at a time.
+  if (target.platform->node_class != NodeClass::kHardened) return On(target.platform);
+  own = Judge(*target.platform, target.held.OtherThan(demand_.tenant.name));
+  return *own;
+}
+
+policy::Decision Examiner::Decide(const Target& target) {
+  std::optional<View> own;
+  return ViewOf(target, own).decision;
+}
+
 budget::Holdings HoldingsOf(const Target& target, const Settings& settings) {
   budget::Holdings holdings;
   holdings.fixed_bytes = SaturatingAdd(target.held.guaranteed_bytes(), target.other_bytes);

@@ -14,7 +14,4 @@ struct Examiner::View {
   UsageMoments seen{};
 };
 
-// What a target's sandboxes hold, as admission takes it.
-budget::Holdings HoldingsOf(const Target& target, const Settings& settings);
-
 }  // namespace claw::placement

@@ -122,19 +122,29 @@ pb::SandboxSpec ToProto(const SandboxSpec& spec) {
   proto.set_auto_remove(spec.auto_remove);
   proto.mutable_labels()->insert(spec.labels.begin(), spec.labels.end());
   if (spec.isolation) proto.set_isolation_class(rpc::ToProto(*spec.isolation));
+  proto.mutable_node_selector()->insert(spec.node_selector.begin(), spec.node_selector.end());
+  proto.mutable_tolerations()->Assign(spec.tolerations.begin(), spec.tolerations.end());
+  for (const std::string& tenant : spec.avoid_tenants) {
+    proto.add_avoid_tenants(StrCat("tenants/", tenant));
+  }
+  proto.set_exclusive(spec.exclusive);
   return proto;
 }
 
 void SetResources(const Resources& resources, pb::Resources* out) {
-  out->mutable_memory()->set_workload_bytes(resources.memory.workload_bytes);
-  out->mutable_memory()->set_overhead_bytes(resources.memory.overhead_bytes);
-  out->mutable_memory()->set_cgroup_max_bytes(resources.memory.cgroup_max_bytes);
-  out->mutable_memory()->set_request_bytes(RequestOf(resources.memory));
+  SetMemory(resources.memory, out->mutable_memory());
   out->set_cpu_millis(resources.cpu_millis);
   out->set_pids_max(resources.pids_max);
 }
 
 }  // namespace
+
+void SetMemory(const Memory& memory, pb::Memory* out) {
+  out->set_workload_bytes(memory.workload_bytes);
+  out->set_overhead_bytes(memory.overhead_bytes);
+  out->set_cgroup_max_bytes(memory.cgroup_max_bytes);
+  out->set_request_bytes(RequestOf(memory));
+}
 
 pb::IsolationClass ToProto(IsolationClass isolation) {
   switch (isolation) {
@@ -197,6 +207,13 @@ StatusOr<SandboxSpec> FromProto(const pb::SandboxSpec& proto) {
   spec.auto_remove = proto.auto_remove();
   spec.labels = {proto.labels().begin(), proto.labels().end()};
   ASSIGN_OR_RETURN(spec.isolation, FromProto(proto.isolation_class()));
+  spec.node_selector = {proto.node_selector().begin(), proto.node_selector().end()};
+  spec.tolerations = ToVector(proto.tolerations());
+  for (const std::string& name : proto.avoid_tenants()) {
+    ASSIGN_OR_RETURN(std::string tenant, ParseTenantName("spec.avoid_tenants", name));
+    spec.avoid_tenants.push_back(std::move(tenant));
+  }
+  spec.exclusive = proto.exclusive();
   RETURN_IF_ERROR(ValidateSpec(spec));
   return spec;
 }
@@ -248,6 +265,7 @@ pb::Sandbox ToProto(const Sandbox& sandbox) {
   SetTime(sandbox.created_at, proto.mutable_create_time());
   if (sandbox.started_at != Time{}) SetTime(sandbox.started_at, proto.mutable_start_time());
   proto.set_released(sandbox.released);
+  if (sandbox.lease) SetTime(sandbox.lease->expires_at, proto.mutable_lease_expire_time());
   return proto;
 }
 

@@ -19,6 +19,7 @@ namespace claw::rpc {
 namespace pb = ::claw::node::v1;
 
 void SetTime(Time time, google::protobuf::Timestamp* out);
+void SetMemory(const Memory& memory, pb::Memory* out);
 
 StatusOr<Trust> FromProto(pb::Trust trust);
 StatusOr<std::optional<IsolationClass>> FromProto(pb::IsolationClass isolation);

@@ -54,6 +54,15 @@ StatusOr<std::string> ParseSandboxName(std::string_view field, std::string_view 
                                 ": an id or a display name is 1 to 63 of a-z, 0-9 and '-'"));
 }
 
+StatusOr<std::string> ParseReservationName(std::string_view field, std::string_view name) {
+  ASSIGN_OR_RETURN(std::string id, StripCollection(field, "reservations/", "ID", name));
+  const bool legal = id.size() <= 63 && std::all_of(id.begin(), id.end(), [](char c) {
+                       return (c >= 'a' && c <= 'f') || (c >= '0' && c <= '9');
+                     });
+  if (legal) return id;
+  return BadField(field, StrCat("is ", Quote(name), ": an id is of 0-9 and a-f"));
+}
+
 StatusOr<std::string> ParseTenantName(std::string_view field, std::string_view name) {
   ASSIGN_OR_RETURN(std::string tenant, StripCollection(field, "tenants/", "NAME", name));
   RETURN_IF_ERROR(ValidateName(field, tenant));

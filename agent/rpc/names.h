@@ -22,11 +22,19 @@ Status BadField(std::string_view field, std::string_view why);
 // What the node is told of a request that changes something.
 template <typename Request>
 lifecycle::Call MakeCall(const Request& request, const std::string& actor) {
-  return {.request_id = request.request_id(), .actor = actor};
+  lifecycle::Call call{.request_id = request.request_id(), .actor = actor};
+  if constexpr (requires { request.fence(); }) {
+    call.fence = {.boot_id = request.fence().boot_id(),
+                  .incarnation = request.fence().incarnation_id(),
+                  .generation = request.fence().controller_generation()};
+  }
+  return call;
 }
 
 // "sandboxes/X" -> X, an id or a display name.
 StatusOr<std::string> ParseSandboxName(std::string_view field, std::string_view name);
+// "reservations/X" -> X.
+StatusOr<std::string> ParseReservationName(std::string_view field, std::string_view name);
 // "tenants/X" -> X.
 StatusOr<std::string> ParseTenantName(std::string_view field, std::string_view name);
 // The same, or empty for "all of them".

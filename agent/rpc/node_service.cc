@@ -1,7 +1,7 @@
-#include <algorithm>
-
 #include "agent/rpc/budget_calls.h"
 #include "agent/rpc/convert.h"
+#include "agent/rpc/names.h"
+#include "agent/rpc/node_view.h"
 #include "agent/rpc/reactors.h"
 #include "agent/rpc/services.h"
 #include "claw/node/v1/node.grpc.pb.h"
@@ -9,57 +9,23 @@
 namespace claw::rpc {
 namespace {
 
-void SetHost(const host::HostInfo& host, pb::Node* out) {
-  out->set_boot_id(host.boot_id);
-  out->set_os(host.os);
-  out->set_architecture(host.architecture);
-  out->set_kernel_version(host.kernel_version);
-  out->set_page_size_bytes(host.page_size_bytes);
-  out->set_cpus(host.cpus);
-}
-
-void AddDriver(const lifecycle::DriverState& state, pb::Node* out) {
-  const drivers::Fingerprint& found = state.fingerprint;
-  pb::DriverStatus* status = out->add_drivers();
-  status->set_name(std::string(state.driver->name()));
-  status->set_healthy(found.healthy);
-  status->set_message(found.message);
-  status->set_runtime_version(found.runtime_version);
-  status->set_runtime_path(found.runtime_path);
-  status->set_platform(found.platform);
-  status->mutable_capabilities()->Assign(found.capabilities.begin(), found.capabilities.end());
-}
-
-void SetCounts(const lifecycle::Node& node, pb::Node* out) {
-  const std::vector<Sandbox> sandboxes = node.ListSandboxes();
-  const auto active = std::count_if(sandboxes.begin(), sandboxes.end(), [](const Sandbox& sandbox) {
-    return !IsTerminal(sandbox.state);
-  });
-  out->set_active_sandboxes(static_cast<int32_t>(active));
-  out->set_total_sandboxes(static_cast<int32_t>(sandboxes.size()));
-  out->set_tenants(static_cast<int32_t>(node.ListTenants().size()));
-  out->set_images(static_cast<int32_t>(node.ListImages().size()));
-}
-
 Task<StatusOr<pb::Node>> GetNode(const Context& context, const pb::GetNodeRequest& /*request*/) {
-  const lifecycle::Node& node = context.node;
-  pb::Node proto;
-  proto.set_node_id(node.config().node_id);
-  proto.set_agent_version(context.agent_version);
-  proto.set_incarnation_id(node.incarnation());
-  proto.set_cgroup_mode(context.cgroup_mode);
-  SetHost(node.host(), &proto);
-  SetMemory(node.memory(), proto.mutable_memory());
-  for (const lifecycle::DriverState& driver : node.drivers()) AddDriver(driver, &proto);
-  SetCounts(node, &proto);
-  SetTime(node.started_at(), proto.mutable_agent_start_time());
-  proto.set_revision(node.revision());
-  const std::vector<std::string> conditions = node.conditions();
-  proto.set_node_class(std::string(ToString(node.config().node_class)));
-  proto.set_hardened(node.hardened());
-  proto.set_ready(conditions.empty());
-  proto.mutable_conditions()->Assign(conditions.begin(), conditions.end());
-  co_return proto;
+  co_return ShowNode(context);
+}
+
+Task<StatusOr<pb::Node>> CordonNode(const Context& context, const pb::CordonNodeRequest& request,
+                                    const std::string& actor) {
+  CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  CO_RETURN_IF_ERROR(co_await context.node.Cordon(MakeCall(request, actor), request.reason()));
+  co_return ShowNode(context);
+}
+
+Task<StatusOr<pb::Node>> UncordonNode(const Context& context,
+                                      const pb::UncordonNodeRequest& request,
+                                      const std::string& actor) {
+  CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  CO_RETURN_IF_ERROR(co_await context.node.Uncordon(MakeCall(request, actor)));
+  co_return ShowNode(context);
 }
 
 pb::NodeCheck::Outcome ToProto(CheckOutcome outcome) {
@@ -115,6 +81,20 @@ class NodeService final : public pb::NodeService::CallbackService {
                                          const pb::PlanCapacityRequest* request,
                                          pb::CapacityPlan* response) override {
     return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::PlanCapacity);
+  }
+  grpc::ServerUnaryReactor* CordonNode(grpc::CallbackServerContext* call,
+                                       const pb::CordonNodeRequest* request,
+                                       pb::Node* response) override {
+    return Change(context_, *call, request, response, rpc::CordonNode);
+  }
+  grpc::ServerUnaryReactor* UncordonNode(grpc::CallbackServerContext* call,
+                                         const pb::UncordonNodeRequest* request,
+                                         pb::Node* response) override {
+    return Change(context_, *call, request, response, rpc::UncordonNode);
+  }
+  grpc::ServerWriteReactor<pb::NodeChange>* WatchNode(
+      grpc::CallbackServerContext* /*call*/, const pb::WatchNodeRequest* request) override {
+    return ServerStream(context_, WhenCallerLeaves::kCancel, request, rpc::WatchNode);
   }
 
  private:

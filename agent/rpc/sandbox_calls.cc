@@ -4,6 +4,7 @@
 #include "agent/rpc/log_stream.h"
 #include "agent/rpc/names.h"
 #include "agent/rpc/page.h"
+#include "agent/rpc/placement_calls.h"
 
 namespace claw::rpc {
 namespace {
@@ -33,9 +34,11 @@ Task<StatusOr<pb::Sandbox>> CreateSandbox(const Context& context,
                                           const pb::CreateSandboxRequest& request,
                                           const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  CO_ASSIGN_OR_RETURN(SandboxSpec spec, FromProto(request.spec()));
-  co_return Show(co_await context.node.CreateSandbox(MakeCall(request, actor), std::move(spec),
-                                                     request.validate_only()));
+  CO_ASSIGN_OR_RETURN(const SandboxSpec spec, FromProto(request.spec()));
+  const StatusOr<Sandbox> sandbox =
+      co_await context.node.CreateSandbox(MakeCall(request, actor), spec, request.validate_only());
+  if (!sandbox.ok()) co_return ExplainRefusal(context, spec, sandbox.status());
+  co_return ToProto(*sandbox);
 }
 
 Task<StatusOr<pb::Sandbox>> GetSandbox(const Context& context,

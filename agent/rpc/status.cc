@@ -12,6 +12,7 @@ namespace pb = node::v1;
 // more: 1 KiB of text may take 4.5 KiB of the trailers.
 constexpr size_t kMaxMessageBytes = 1024;
 constexpr size_t kMaxFieldBytes = 200;
+constexpr const char* kTypeUrl = "type.googleapis.com/";
 
 // Well-formed UTF-8 of at most `max_bytes`: protobuf and gRPC refuse anything else.
 std::string Printable(std::string_view text, size_t max_bytes) {
@@ -27,11 +28,6 @@ std::string Printable(std::string_view text, size_t max_bytes) {
   return result.substr(0, end) + "...";
 }
 
-void SetDuration(std::chrono::milliseconds value, google::protobuf::Duration* out) {
-  out->set_seconds(value.count() / 1000);
-  out->set_nanos(static_cast<int32_t>(value.count() % 1000) * 1'000'000);
-}
-
 pb::ErrorDetail ToProto(const ErrorDetail& detail) {
   pb::ErrorDetail proto;
   proto.set_reason(Printable(detail.reason, kMaxFieldBytes));
@@ -39,6 +35,8 @@ pb::ErrorDetail ToProto(const ErrorDetail& detail) {
   proto.set_needed(Printable(detail.needed, kMaxFieldBytes));
   proto.set_available(Printable(detail.available, kMaxFieldBytes));
   if (detail.retry_after) SetDuration(*detail.retry_after, proto.mutable_retry_after());
+  if (detail.outcome == Outcome::kRefused) proto.set_outcome(pb::ErrorDetail::REFUSED);
+  if (detail.outcome == Outcome::kUndone) proto.set_outcome(pb::ErrorDetail::UNDONE);
   return proto;
 }
 
@@ -48,17 +46,40 @@ static_assert(static_cast<int>(StatusCode::kOutOfRange) == grpc::StatusCode::OUT
 
 }  // namespace
 
+void SetDuration(std::chrono::milliseconds value, google::protobuf::Duration* out) {
+  out->set_seconds(value.count() / 1000);
+  out->set_nanos(static_cast<int32_t>(value.count() % 1000) * 1'000'000);
+}
+
+std::string Shorten(std::string_view text) { return Printable(text, kMaxFieldBytes); }
+
+pb::RpcStatus ToRpcStatus(const Status& status) {
+  pb::RpcStatus details;
+  details.set_code(static_cast<int>(status.code()));
+  details.set_message(Printable(ToStd(status.message()), kMaxMessageBytes));
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (detail) details.add_details()->PackFrom(ToProto(*detail));
+  status.ForEachPayload([&details](absl::string_view url, const absl::Cord& payload) {
+    if (!ToStd(url).starts_with(kTypeUrl)) return;
+    google::protobuf::Any* any = details.add_details();
+    any->set_type_url(std::string(url));
+    any->set_value(std::string(payload));
+  });
+  return details;
+}
+
+Status WithMessage(const Status& status, const google::protobuf::Message& message) {
+  Status with = status;
+  with.SetPayload(StrCat(kTypeUrl, message.GetTypeName()), absl::Cord(message.SerializeAsString()));
+  return with;
+}
+
 grpc::Status ToGrpc(const Status& status) {
   if (status.ok()) return grpc::Status::OK;
   const auto code = static_cast<grpc::StatusCode>(status.code());
-  const std::string message = Printable(ToStd(status.message()), kMaxMessageBytes);
-  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  if (!detail) return {code, message};
-  pb::RpcStatus details;
-  details.set_code(code);
-  details.set_message(message);
-  details.add_details()->PackFrom(ToProto(*detail));
-  return {code, message, details.SerializeAsString()};
+  const pb::RpcStatus details = ToRpcStatus(status);
+  if (details.details().empty()) return {code, details.message()};
+  return {code, details.message(), details.SerializeAsString()};
 }
 
 grpc::Status Report(const Context& context, const Status& status) {

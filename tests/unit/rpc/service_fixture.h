@@ -16,6 +16,7 @@
 #include "claw/node/v1/event.grpc.pb.h"
 #include "claw/node/v1/image.grpc.pb.h"
 #include "claw/node/v1/node.grpc.pb.h"
+#include "claw/node/v1/placement.grpc.pb.h"
 #include "claw/node/v1/sandbox.grpc.pb.h"
 #include "claw/node/v1/tenant.grpc.pb.h"
 #include "tests/unit/rpc/node_fixture.h"
@@ -49,6 +50,7 @@ class ServiceFixture : public NodeFixture {
     sandboxes = pb::SandboxService::NewStub(channel_);
     events = pb::EventService::NewStub(channel_);
     compat = pb::CompatService::NewStub(channel_);
+    placement = pb::PlacementService::NewStub(channel_);
   }
 
   // In the order in which the agent ends.
@@ -70,7 +72,7 @@ class ServiceFixture : public NodeFixture {
   static pb::ErrorDetail DetailOf(const grpc::Status& status) {
     pb::RpcStatus details;
     pb::ErrorDetail detail;
-    if (!details.ParseFromString(status.error_details()) || details.details_size() != 1 ||
+    if (!details.ParseFromString(status.error_details()) || details.details_size() < 1 ||
         !details.details(0).UnpackTo(&detail)) {
       return {};
     }
@@ -194,6 +196,7 @@ class ServiceFixture : public NodeFixture {
   std::unique_ptr<pb::SandboxService::Stub> sandboxes;
   std::unique_ptr<pb::EventService::Stub> events;
   std::unique_ptr<pb::CompatService::Stub> compat;
+  std::unique_ptr<pb::PlacementService::Stub> placement;
 };
 
 }  // namespace claw::test

@@ -1,0 +1,172 @@
+#include <algorithm>
+
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+
+namespace claw::lifecycle {
+namespace {
+
+// "docker.io/library/python" of "docker.io/library/python:3.12@sha256:…".
+std::string FamilyOf(const Image& image) {
+  if (image.names.empty()) return "";
+  std::string name = image.names.front();
+  name = name.substr(0, name.find('@'));
+  const size_t slash = name.rfind('/');
+  const size_t tag = name.find(':', slash == std::string::npos ? 0 : slash);
+  return name.substr(0, tag);
+}
+
+}  // namespace
+
+void Node::Adopt(const std::shared_ptr<Entry>& entry) {
+  const Sandbox& record = entry->record;
+  sandboxes_[record.id] = entry;
+  if (!record.spec.display_name.empty()) names_[record.spec.display_name] = record.id;
+  here_.held.Put(record);
+}
+
+void Node::SetRecord(Entry& entry, Sandbox record) {
+  entry.record = std::move(record);
+  if (!entry.removed) here_.held.Put(entry.record);
+}
+
+void Node::Forget(const std::shared_ptr<Entry>& entry) {
+  const Sandbox& record = entry->record;
+  entry->removed = true;
+  here_.held.Drop(record.id);
+  const auto name = names_.find(record.spec.display_name);
+  if (name != names_.end() && name->second == record.id) names_.erase(name);
+  EndLease(*entry);
+  sandboxes_.erase(record.id);
+  entry->changed.NotifyAll();
+}
+
+SandboxClass Node::ClassOf(const Sandbox& sandbox) const {
+  SandboxClass sandboxes{.image_digest = sandbox.image_digest,
+                         .image_family = {},
+                         .driver = sandbox.driver,
+                         .runtime_version = sandbox.runtime_version,
+                         .platform = sandbox.platform,
+                         .architecture = deps_.host.architecture,
+                         .page_size_bytes = deps_.host.page_size_bytes};
+  const auto image = images_.find(sandbox.image_digest);
+  if (image != images_.end()) sandboxes.image_family = FamilyOf(image->second);
+  return sandboxes;
+}
+
+placement::Settings Node::PlacementSettings() const {
+  return {.policy = config_.rules,
+          .weights = config_.weights,
+          .allow_emulated = config_.allow_emulated,
+          .overheads = &overheads_,
+          .now = deps_.clock.Now()};
+}
+
+placement::Demand Node::DemandFor(const Tenant& tenant, const Image& image,
+                                  const SandboxSpec& spec) const {
+  placement::Demand demand{.tenant = tenant, .spec = spec};
+  placement::ImageChoice& choice = demand.images[image.architecture];
+  choice.digest = image.digest;
+  choice.family = FamilyOf(image);
+  for (const std::string& signer : image.signers) {
+    // Of one that has been taken out of the config since, nobody vouches for the key any more.
+    const std::vector<std::string>& known = config_.signers;
+    if (std::find(known.begin(), known.end(), signer) != known.end()) {
+      choice.signers.push_back(signer);
+    }
+  }
+  if (const auto it = verdicts_.find(image.digest); it != verdicts_.end()) {
+    choice.verdicts = it->second;
+  }
+  if (const auto it = overrides_.find(image.digest); it != overrides_.end()) {
+    choice.compat_override = it->second;
+  }
+  return demand;
+}
+
+std::string Node::RuntimeProblem(IsolationClass isolation) const {
+  const DriverState* state = DriverOf(isolation);
+  if (state == nullptr) return "this node has no driver for it";
+  if (state->fingerprint.healthy) return "";
+  return StrCat("driver ", state->driver->name(), ": ", state->fingerprint.message);
+}
+
+placement::Platform Node::PlatformHere() const {
+  placement::Platform platform{.os = deps_.host.os,
+                               .architecture = deps_.host.architecture,
+                               .page_size_bytes = deps_.host.page_size_bytes,
+                               .node_class = config_.node_class};
+  // Asked of hardened nodes alone: all checks are made for it.
+  if (config_.node_class == NodeClass::kHardened) platform.hardening_problem = HardeningProblem();
+  for (const DriverState& state : drivers_) {
+    const drivers::Fingerprint& found = state.fingerprint;
+    std::string problem = found.message.empty() ? "it does not work" : found.message;
+    if (found.healthy) problem.clear();
+    platform.runtimes.push_back({.driver = std::string(state.driver->name()),
+                                 .isolation = state.driver->isolation(),
+                                 .problem = std::move(problem),
+                                 .version = found.runtime_version,
+                                 .platform = found.platform,
+                                 .overhead_prior_bytes = found.overhead_prior_bytes});
+  }
+  return platform;
+}
+
+const placement::Target& Node::Here() const {
+  placement::Platform platform = PlatformHere();
+  if (here_.platform == nullptr || !(*here_.platform == platform)) {
+    here_.platform = std::make_shared<const placement::Platform>(std::move(platform));
+  }
+  here_.name = "host";
+  here_.labels = config_.labels;
+  here_.taints = config_.taints;
+  here_.cordoned.clear();
+  if (state_.cordoned) {
+    here_.cordoned =
+        state_.cordon_reason.empty() ? StrCat("by ", state_.cordoned_by) : state_.cordon_reason;
+  }
+  here_.allocatable_bytes = budget::Allocatable(config_.capacity_bytes, config_.reserves);
+  here_.other_bytes = CompatBytes();
+  here_.burst = &burst_;
+  here_.cpus = deps_.host.cpus;
+  here_.cpu_millis = deps_.host.cpus * int64_t{10} * config_.cpu_overcommit_percent;
+  here_.pids = room_ ? std::max<int64_t>(1, room_->free_tasks) : 0;
+  here_.disk_bytes = room_ ? room_->free_disk_bytes : 0;
+  here_.disk_needed_bytes = room_ ? config_.min_free_disk_bytes : 0;
+  here_.holds.clear();
+  for (const Status& hold : {memory_limit_, dial_.AdmitStart(CountActive().sandboxes)}) {
+    if (!hold.ok()) here_.holds.push_back(hold);
+  }
+  here_.driver_holds.clear();
+  for (const DriverState& state : drivers_) {
+    const std::string driver(state.driver->name());
+    std::vector<Status> holds = {budget::CheckCaps(config_.caps, CountActive(), driver)};
+    if (const auto gate = start_gates_.find(driver); gate != start_gates_.end()) {
+      holds.push_back(gate->second->CheckRoom());
+    }
+    std::erase_if(holds, [](const Status& hold) { return hold.ok(); });
+    if (!holds.empty()) here_.driver_holds[driver] = std::move(holds);
+  }
+  return here_;
+}
+
+const placement::Target& Node::HereFor(const placement::Demand& demand) const {
+  const placement::Target& target = Here();
+  here_.images.clear();
+  for (const auto& [architecture, image] : demand.images) {
+    if (images_.count(image.digest) > 0) here_.images.insert(image.digest);
+  }
+  return target;
+}
+
+StatusOr<std::vector<placement::Explanation>> Node::Explain(const SandboxSpec& spec) const {
+  RETURN_IF_ERROR(CheckName(spec));
+  ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(spec.tenant));
+  ASSIGN_OR_RETURN(const Image image, FindImage(spec.image));
+  const placement::Demand demand = DemandFor(tenant, image, spec);
+  placement::Examiner examiner(demand, PlacementSettings());
+  return std::vector{examiner.Explain(HereFor(demand))};
+}
+
+}  // namespace claw::lifecycle

@@ -1,0 +1,69 @@
+#include <algorithm>
+
+#include "agent/base/strings.h"
+#include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/node.h"
+
+namespace claw::lifecycle {
+namespace {
+
+// A disk that does not take the end of a lease is asked again after so long.
+constexpr auto kRetry = std::chrono::seconds(1);
+
+}  // namespace
+
+// Leases run on the steady clock: setting the wall clock neither ends them nor makes them last.
+// Over a restart only the wall clock is left, and then none gets longer than it was.
+void Node::BeginLease(const std::shared_ptr<Entry>& entry) {
+  const std::optional<Lease>& lease = entry->record.lease;
+  if (!lease || entry->lease_until) return;
+  const auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(lease->expires_at - deps_.clock.Now());
+  const auto time = std::clamp(left, std::chrono::milliseconds(0), lease->ttl);
+  entry->lease_until = std::chrono::steady_clock::now() + time;
+  leases_.emplace(*entry->lease_until, entry->record.id);
+  ArmLeases();
+}
+
+void Node::EndLease(Entry& entry) {
+  if (!entry.lease_until) return;
+  leases_.erase({*entry.lease_until, entry.record.id});
+  entry.lease_until.reset();
+}
+
+bool Node::HasExpired(const Entry& entry) const {
+  return entry.lease_until && *entry.lease_until <= std::chrono::steady_clock::now();
+}
+
+// One timer for all of them, at the earliest end.
+void Node::ArmLeases() {
+  if (leases_.empty() || draining_) return;
+  const auto next = std::max(leases_.begin()->first, lease_retry_);
+  if (lease_timer_armed_ && *lease_timer_armed_ <= next) return;
+  lease_timer_armed_ = next;
+  lease_timer_.expires_at(next);
+  lease_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    lease_timer_armed_.reset();
+    asio::co_spawn(deps_.strand, ExpireLeases(), asio::detached);
+  });
+}
+
+Task<void> Node::ExpireLeases() {
+  std::vector<std::shared_ptr<Entry>> due;
+  for (const auto& [until, id] : leases_) {
+    if (until > std::chrono::steady_clock::now()) break;
+    if (std::shared_ptr<Entry> entry = Find(id)) due.push_back(std::move(entry));
+  }
+  bool all_ended = true;
+  for (const std::shared_ptr<Entry>& entry : due) {
+    store::RequestRecord nobodys;
+    const Status ended = co_await EndReservation(entry, std::move(nobodys), "expired", "agent");
+    // A commit may have come before.
+    if (!ended.ok() && entry->record.lease) all_ended = false;
+  }
+  if (!all_ended) lease_retry_ = std::chrono::steady_clock::now() + kRetry;
+  ArmLeases();
+}
+
+}  // namespace claw::lifecycle
