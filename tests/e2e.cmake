@@ -41,6 +41,10 @@ target_link_libraries(claw_test_proto PUBLIC PkgConfig::GRPC protobuf::libprotob
 claw_test(e2e_api_test LABEL e2e TIMEOUT 300
   SOURCES e2e/api_test.cc LINK claw_test_agent claw_test_proto)
 
+claw_test(e2e_controller_test LABEL e2e TIMEOUT 300
+  SOURCES e2e/controller_test.cc LINK claw_test_agent)
+target_compile_definitions(e2e_controller_test PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+
 claw_test(e2e_suite_test LABEL e2e TIMEOUT 300
   SOURCES e2e/suite_test.cc support/program_root.cc LINK claw_test_agent)
 target_compile_definitions(e2e_suite_test PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")

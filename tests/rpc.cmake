@@ -8,7 +8,7 @@ claw_test(rpc_test LABEL unit
 
 claw_test(rpc_service_test LABEL unit
   SOURCES unit/rpc/budget_service_test.cc unit/rpc/compat_service_test.cc unit/rpc/hardened_service_test.cc
-          unit/rpc/node_fixture.cc unit/rpc/policy_service_test.cc unit/rpc/pressure_service_test.cc
+          unit/rpc/node_fixture.cc unit/rpc/placement_service_test.cc unit/rpc/policy_service_test.cc unit/rpc/pressure_service_test.cc
           unit/rpc/service_test.cc
           unit/rpc/service_streams_test.cc unit/rpc/tenant_service_test.cc
   LINK claw_app claw_fake_driver)
@@ -17,6 +17,10 @@ claw_test(race_test LABEL unit
   SOURCES unit/rpc/node_fixture.cc unit/rpc/race_property_test.cc
   LINK claw_app claw_fake_driver ${RAPIDCHECK_LIBRARY})
 set_tests_properties(race_test PROPERTIES ENVIRONMENT RC_PARAMS=max_success=500)
+
+claw_test(placement_property_test LABEL unit
+  SOURCES unit/rpc/node_fixture.cc unit/rpc/placement_property_test.cc
+  LINK claw_app claw_fake_driver ${RAPIDCHECK_LIBRARY})
 
 claw_test(budget_property_test LABEL unit
   SOURCES unit/rpc/node_fixture.cc unit/rpc/budget_property_test.cc

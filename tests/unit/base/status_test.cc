@@ -14,6 +14,16 @@ TEST_CASE("a typed detail comes back as it was put in") {
                          .available = "1 bytes",
                          .retry_after = std::chrono::milliseconds(1500)};
   CHECK(GetErrorDetail(MakeError(StatusCode::kResourceExhausted, "no room", full)) == full);
+  for (const Outcome outcome : {Outcome::kUnknown, Outcome::kRefused, Outcome::kUndone}) {
+    const Status status = MakeError(StatusCode::kResourceExhausted, "no room", full);
+    const Status with = WithOutcome(status, outcome);
+    CHECK(with.code() == status.code());
+    CHECK(with.message() == status.message());
+    ErrorDetail expected = full;
+    expected.outcome = outcome;
+    CHECK(GetErrorDetail(with) == expected);
+  }
+  CHECK(WithOutcome(absl::OkStatus(), Outcome::kRefused).ok());
   const ErrorDetail part{.reason = "X"};
   CHECK(GetErrorDetail(MakeError(StatusCode::kInternal, "no", part)) == part);
   CHECK_FALSE(GetErrorDetail(MakeError(StatusCode::kInternal, "no")));

@@ -90,6 +90,11 @@ Sandbox AnySandbox() {
   }
   sandbox.failure = *Text();
   sandbox.released = Flag();
+  if (Flag()) {
+    sandbox.lease = Lease{.expires_at = AnyTime(),
+                          .ttl = std::chrono::seconds(*rc::gen::inRange(1, 3601)),
+                          .held_by = *Text()};
+  }
   sandbox.request_id = *Text();
   sandbox.created_at = AnyTime();
   sandbox.started_at = AnyTime();
@@ -260,6 +265,8 @@ TEST_CASE("wrong types and unknown values are DATA_LOSS, not a default") {
       {"/exit", "0"},
       {"/exit", "{\"exit_code\":\"0\"}"},
       {"/exit", "{\"reason\":\"BORED\"}"},
+      {"/lease", "7"},
+      {"/lease", "{\"expires_at\":\"soon\"}"},
       {"/created_at", "\"now\""},
   };
   for (const auto& [pointer, value] : cases) {

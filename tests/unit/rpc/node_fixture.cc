@@ -86,6 +86,15 @@ NodeFixture::~NodeFixture() { Stop(); }
 
 void NodeFixture::Restart() {
   Stop();
+  StartAgain();
+}
+
+void NodeFixture::Crash(const std::function<void()>& meanwhile) {
+  StopAtOnce(meanwhile);
+  StartAgain();
+}
+
+void NodeFixture::StartAgain() {
   context_.reset();
   node_.reset();
   drivers_.clear();
@@ -104,6 +113,11 @@ MemoryPressure NodeFixture::ChangePressure(const std::function<void(MemoryPressu
   if (!pressure_.ok()) pressure_ = MemoryPressure{.available_bytes = 8 * kGiB};
   change(*pressure_);
   return *pressure_;
+}
+
+void NodeFixture::ChangeRoom(const HostRoom& room) {
+  const std::lock_guard lock(machine_mutex_);
+  room_ = room;
 }
 
 void NodeFixture::FailPressure(Status why) {
@@ -139,6 +153,10 @@ void NodeFixture::Start() {
                              const std::lock_guard lock(machine_mutex_);
                              return pressure_;
                            },
+                           .read_room = [this]() -> StatusOr<HostRoom> {
+                             const std::lock_guard lock(machine_mutex_);
+                             return room_;
+                           },
                            .shrink_caches = [this]() -> std::string {
                              const std::lock_guard lock(machine_mutex_);
                              return StrCat("shrunk ", ++shrunk_, " times");
@@ -166,9 +184,14 @@ void NodeFixture::Start() {
 
 void NodeFixture::Stop() {
   Run(node_->Drain());
-  pool_->Join();
+  StopAtOnce();
+}
+
+void NodeFixture::StopAtOnce(const std::function<void()>& meanwhile) {
   strands_.back()->stop();
   thread_.join();
+  if (meanwhile) meanwhile();
+  pool_->Join();
 }
 
 }  // namespace claw::test

@@ -63,6 +63,9 @@ class NodeFixture {
 
   // The agent ends, as when it is told to, and another one comes up on the same machine and store.
   void Restart();
+  // The same, but it ends in the middle of whatever it does. `meanwhile` runs when nothing of the
+  // agent does any more but the drivers' calls that are under way: it lets go of blocked steps.
+  void Crash(const std::function<void()>& meanwhile = {});
 
   // What the machine's settings are from now on.
   void ChangeMachine(const std::function<void(MachineFacts&)>& change);
@@ -70,6 +73,9 @@ class NodeFixture {
   // What the kernel says of memory from now on; calm with 8 GiB left until a test says otherwise.
   MemoryPressure ChangePressure(const std::function<void(MemoryPressure&)>& change);
   void FailPressure(Status why);
+
+  // What the machine has of disk and tasks from now on; plenty until a test says otherwise.
+  void ChangeRoom(const HostRoom& room);
 
   // Sets the limit around all sandboxes. Not while the node works.
   std::function<Status(int64_t bytes)> limit_memory;
@@ -85,6 +91,8 @@ class NodeFixture {
  private:
   void Start();
   void Stop();
+  void StopAtOnce(const std::function<void()>& meanwhile = {});
+  void StartAgain();
 
   TempDir dir_;
   lifecycle::NodeConfig config_;
@@ -96,6 +104,7 @@ class NodeFixture {
   std::mutex machine_mutex_;
   MachineFacts machine_ = GoodMachine();
   StatusOr<MemoryPressure> pressure_ = MemoryPressure{.available_bytes = 8 * kGiB};
+  HostRoom room_{.free_disk_bytes = 100 * kGiB, .free_tasks = 30'000};
   int shrunk_ = 0;
   // One life of the agent.
   std::unique_ptr<lifecycle::BlockingPool> pool_;

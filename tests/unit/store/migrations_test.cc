@@ -37,7 +37,9 @@ TEST_CASE("a database of each older schema is brought up to date with all its re
     if (version >= 4) {
       CHECK(snapshot.overheads == std::vector{MakeOverhead("sha256:" + std::string(64, 'b'))});
     }
-    CHECK(snapshot.usages.empty());
+    const TenantUsage usage{.tenant = "acme", .charged = {.workload = 100, .overhead = 50}};
+    CHECK(snapshot.usages == (version >= 5 ? std::vector{usage} : std::vector<TenantUsage>{}));
+    CHECK_FALSE(snapshot.node_state.has_value());
     CHECK(snapshot.last_revision == 4);
     const auto events = store->ReadEvents({.after_revision = 1, .subject = "node"});
     REQUIRE(events.ok());

@@ -9,6 +9,12 @@ namespace {
 
 const std::string kDigest = "sha256:" + std::string(64, 'b');
 
+const NodeState kCordoned{.cordoned = true,
+                          .cordon_reason = "its fan \"howls\"",
+                          .cordoned_by = "unix:root(0)",
+                          .cordoned_at = FromMicros(1764000000000010),
+                          .controller_generation = 7};
+
 TEST_CASE("a new store is empty") {
   const TempFolder folder;
   const auto store = MustOpen(folder.database());
@@ -21,6 +27,7 @@ TEST_CASE("a new store is empty") {
   CHECK(snapshot.overheads.empty());
   CHECK(snapshot.usages.empty());
   CHECK(snapshot.requests.empty());
+  CHECK_FALSE(snapshot.node_state.has_value());
   CHECK(snapshot.last_revision == 0);
   CHECK(store->quarantined().empty());
   CHECK(store->ReadEvents({})->empty());
@@ -39,6 +46,8 @@ TEST_CASE("every kind of record comes back as it was written") {
       RETURN_IF_ERROR(transaction.PutOverhead(MakeOverhead("sha256:gone")));
       RETURN_IF_ERROR(transaction.PutOverhead(MakeOverhead(kDigest)));
       RETURN_IF_ERROR(transaction.DeleteOverhead(OverheadKey(MakeOverhead("sha256:gone"))));
+      RETURN_IF_ERROR(transaction.PutNodeState({.controller_generation = 1}));
+      RETURN_IF_ERROR(transaction.PutNodeState(kCordoned));
       return transaction.PutRequest(MakeRequest("r-1"));
     });
     REQUIRE(status == absl::OkStatus());
@@ -53,6 +62,7 @@ TEST_CASE("every kind of record comes back as it was written") {
   CHECK(snapshot.overrides == std::vector{MakeOverride(kDigest)});
   CHECK(snapshot.overheads == std::vector{MakeOverhead(kDigest)});
   CHECK(snapshot.requests == std::vector{MakeRequest("r-1")});
+  CHECK(snapshot.node_state == kCordoned);
 }
 
 TEST_CASE("Put replaces, Delete removes, and deleting what is not there is OK") {
@@ -140,6 +150,21 @@ TEST_CASE("a tenant's total that is damaged is set aside, and the next write beg
     REQUIRE(WriteAndWait(*store, add).ok());
   }
   CHECK(MustOpen(folder.database())->TakeSnapshot().usages == std::vector{Usage("acme", 100, 50)});
+}
+
+TEST_CASE("what the node knows of itself is set aside when it is damaged") {
+  const TempFolder folder;
+  REQUIRE(WriteAndWait(*MustOpen(folder.database()), [](Transaction& transaction) {
+            return transaction.PutNodeState(kCordoned);
+          }).ok());
+  const char* const damage =
+      GENERATE("UPDATE node_state SET body = replace(body, '7', '8')",
+               "UPDATE node_state SET key = 'mode'", "UPDATE node_state SET body = NULL");
+  RunSql(folder.database(), damage);
+  const auto store = MustOpen(folder.database());
+  REQUIRE(store->quarantined().size() == 1);
+  CHECK(store->quarantined()[0].what.starts_with("node_state/"));
+  CHECK_FALSE(store->TakeSnapshot().node_state.has_value());
 }
 
 TEST_CASE("a request id may hold any bytes") {
