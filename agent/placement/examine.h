@@ -66,13 +66,14 @@ class Examiner {
   Explanation Explain(const Target& target);
   // The score of a target as it is, whether it fits or not. `of_tenant` as in ScoreInput.
   Score RateTarget(const Target& target, int64_t required_bytes, int64_t of_tenant);
-  // What would be charged there; 0: it cannot run there.
-  int64_t ChargeOn(const std::shared_ptr<const Platform>& platform);
+  // What it would hold there; nothing: it cannot run there.
+  Memory MemoryOn(const std::shared_ptr<const Platform>& platform);
 
  private:
   struct View;
+  // Whether it is known in which class it would run there.
   template <typename Sink>
-  void Examine(const Target& target, Sink& sink);
+  bool Examine(const Target& target, Sink& sink);
   template <typename Sink>
   bool ExamineTenant(const Target& target, Sink& sink);
   template <typename Sink>

@@ -128,9 +128,8 @@ int64_t RequiredBytes(const Target& target, const Settings& settings) {
                                target.burst != nullptr ? *target.burst : nobody_watched);
 }
 
-int64_t Examiner::ChargeOn(const std::shared_ptr<const Platform>& platform) {
-  const View& view = On(platform);
-  return view.runtime == nullptr ? 0 : ChargedBytes(view.memory);
+Memory Examiner::MemoryOn(const std::shared_ptr<const Platform>& platform) {
+  return On(platform).memory;
 }
 
 Score Examiner::RateTarget(const Target& target, int64_t required_bytes, int64_t of_tenant) {
