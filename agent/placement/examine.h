@@ -87,7 +87,7 @@ class Examiner {
   const Demand& demand_;
   Settings settings_;
   std::map<std::shared_ptr<const Platform>, std::unique_ptr<View>> views_;
-  std::shared_ptr<const Platform> last_platform_;
+  const Platform* last_platform_ = nullptr;  // views_ keeps it
   View* last_view_ = nullptr;
 };
 

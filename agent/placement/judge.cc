@@ -95,10 +95,10 @@ Examiner::View Examiner::Judge(const Platform& platform, const std::string& othe
 
 const Examiner::View& Examiner::On(const std::shared_ptr<const Platform>& platform) {
   // Targets of one platform often come one after the other.
-  if (platform == last_platform_ && last_view_ != nullptr) return *last_view_;
+  if (platform.get() == last_platform_) return *last_view_;
   std::unique_ptr<View>& view = views_[platform];
   if (view == nullptr) view = std::make_unique<View>(Judge(*platform, {}));
-  last_platform_ = platform;
+  last_platform_ = platform.get();
   last_view_ = view.get();
   return *view;
 }

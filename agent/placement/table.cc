@@ -8,6 +8,9 @@
 namespace claw::placement {
 namespace {
 
+// So many of the best are asked one after the other before all are.
+constexpr size_t kAskedInOrder = 32;
+
 // What stands in the way, over many targets.
 class Tally {
  public:
@@ -117,14 +120,43 @@ void Table::Put(Target target, const Settings& settings) {
   if (row.used) LeavePlatform(row.platform);
   target.platform = platforms_[platform].platform;
   row = {.allocatable_bytes = target.allocatable_bytes,
-         .required_bytes = RequiredBytes(target, settings),
-         .charged_bytes = SaturatingAdd(target.held.charged_bytes(), target.other_bytes),
          .platform = platform,
          .emulated = target.platform->emulated,
          .running = target.running,
          .used = true};
   Reindex(slot, targets_[slot], target);
   targets_[slot] = std::move(target);
+  Measure(slot, settings);
+}
+
+void Table::Measure(uint32_t slot, const Settings& settings) {
+  const Target& target = targets_[slot];
+  rows_[slot].required_bytes = RequiredBytes(target, settings);
+  rows_[slot].charged_bytes = SaturatingAdd(target.held.charged_bytes(), target.other_bytes);
+}
+
+void Table::RecountTenant(uint32_t slot, const std::string& tenant) {
+  const Share* share = targets_[slot].held.Of(tenant);
+  SetCount(by_tenant_, tenant, slot, share == nullptr ? 0 : share->sandboxes);
+}
+
+void Table::PutSandbox(const std::string& name, const Sandbox& sandbox, const Settings& settings) {
+  const auto it = slots_.find(name);
+  if (it == slots_.end()) return;
+  const std::string before = targets_[it->second].held.TenantOf(sandbox.id);
+  targets_[it->second].held.Put(sandbox);
+  if (before != sandbox.spec.tenant) RecountTenant(it->second, before);
+  RecountTenant(it->second, sandbox.spec.tenant);
+  Measure(it->second, settings);
+}
+
+void Table::DropSandbox(const std::string& name, const std::string& id, const Settings& settings) {
+  const auto it = slots_.find(name);
+  if (it == slots_.end()) return;
+  const std::string tenant = targets_[it->second].held.TenantOf(id);
+  targets_[it->second].held.Drop(id);
+  RecountTenant(it->second, tenant);
+  Measure(it->second, settings);
 }
 
 void Table::Drop(const std::string& name) {
@@ -221,19 +253,21 @@ StatusOr<Table::Choice> Table::Choose(const Demand& demand, const Settings& sett
     if (!obstacle.empty()) tally.Add(obstacle, targets_[slot]);
     return obstacle.empty();
   };
-  auto [likely, unlikely] = RankAll(demand, settings, examiner);
-  // The best fits nearly always; only if it does not the others are put in order.
-  if (const auto best = std::max_element(likely.begin(), likely.end(), IsWorse);
-      best != likely.end()) {
-    if (fits(best->slot)) return Take(best->slot, demand, examiner);
-    *best = likely.back();
-    likely.pop_back();
+  const auto [likely, unlikely] = RankAll(demand, settings, examiner);
+  // One of the best fits nearly always.
+  std::vector<Rank> top(std::min(kAskedInOrder, likely.size()));
+  std::partial_sort_copy(likely.begin(), likely.end(), top.begin(), top.end(),
+                         [](const Rank& a, const Rank& b) { return IsWorse(b, a); });
+  for (const Rank& rank : top) {
+    if (fits(rank.slot)) return Take(rank.slot, demand, examiner);
   }
-  std::make_heap(likely.begin(), likely.end(), IsWorse);
-  for (; !likely.empty(); likely.pop_back()) {
-    std::pop_heap(likely.begin(), likely.end(), IsWorse);
-    if (fits(likely.back().slot)) return Take(likely.back().slot, demand, examiner);
+  // Then the others as they lie in memory, which is quicker than in order.
+  const Rank* best = nullptr;
+  for (const Rank& rank : likely) {
+    if (!IsWorse(rank, top.back()) || (best != nullptr && IsWorse(rank, *best))) continue;
+    if (fits(rank.slot)) best = &rank;
   }
+  if (best != nullptr) return Take(best->slot, demand, examiner);
   for (const uint32_t slot : unlikely) {
     if (fits(slot)) return Take(slot, demand, examiner);
   }

@@ -13,13 +13,17 @@
 namespace claw::placement {
 
 // Many targets, and which of them takes a sandbox. Ranks all by score in one pass over a few
-// numbers of each, then asks the one feasibility function (Examiner) from the best on; the first
+// numbers of each, then asks the one feasibility function (Examiner) from the best on; the best
 // that fits is taken. What a target holds costs nothing here. Value type.
 class Table {
  public:
   // In the place of the one of the same name.
   void Put(Target target, const Settings& settings);
   void Drop(const std::string& name);
+  // One sandbox of a target, as Occupancy::Put and Drop have it: costs the same however many are
+  // there. Nothing happens where there is no such target.
+  void PutSandbox(const std::string& name, const Sandbox& sandbox, const Settings& settings);
+  void DropSandbox(const std::string& name, const std::string& id, const Settings& settings);
   const Target* Find(const std::string& name) const;  // null: there is none; until Put or Drop
   size_t size() const { return slots_.size(); }
 
@@ -38,7 +42,7 @@ class Table {
  private:
   struct Row {
     int64_t allocatable_bytes = 0;
-    int64_t required_bytes = 0;  // as of the last Put: a burst model may have moved on
+    int64_t required_bytes = 0;  // as of the last change: a burst model may have moved on
     int64_t charged_bytes = 0;
     uint32_t platform = 0;
     bool emulated = false;
@@ -71,6 +75,8 @@ class Table {
   uint32_t JoinPlatform(const std::shared_ptr<const Platform>& platform);
   void LeavePlatform(uint32_t index);
   void Reindex(uint32_t slot, const Target& before, const Target& after);
+  void RecountTenant(uint32_t slot, const std::string& tenant);
+  void Measure(uint32_t slot, const Settings& settings);
   std::vector<ScoreInput> Inputs(const Demand& demand) const;
   Ranking RankAll(const Demand& demand, const Settings& settings, Examiner& examiner) const;
   StatusOr<Choice> Take(uint32_t slot, const Demand& demand, Examiner& examiner) const;

@@ -25,11 +25,21 @@ using Targets = std::map<std::string, Target>;
 // Random puts, replacements and drops; what is left, kept beside the table.
 Targets Fill(Table& table, const Settings& settings) {
   Targets targets;
-  for (int step = *rc::gen::inRange(1, 16); step > 0; --step) {
+  for (int step = *rc::gen::inRange(1, 24); step > 0; --step) {
     const std::string name = StrCat("nodes/", *rc::gen::inRange(0, 8));
-    if (*rc::gen::inRange(0, 5) == 0) {
+    const auto known = targets.find(name);
+    const int what = *rc::gen::inRange(0, 5);
+    if (what == 0) {
       table.Drop(name);
       targets.erase(name);
+    } else if (what == 1) {
+      const Sandbox sandbox = AnySandbox(std::to_string(*rc::gen::inRange(0, 8)));
+      table.PutSandbox(name, sandbox, settings);
+      if (known != targets.end()) known->second.held.Put(sandbox);
+    } else if (what == 2) {
+      const std::string id = std::to_string(*rc::gen::inRange(0, 8));
+      table.DropSandbox(name, id, settings);
+      if (known != targets.end()) known->second.held.Drop(id);
     } else {
       const Target target = AnyTarget(name);
       table.Put(target, settings);
@@ -179,6 +189,11 @@ TEST_CASE("what a target no longer has does not count for the next one in its sl
   table.Put(first, world.settings);
   table.Put(Named(world, "nodes/b"), world.settings);
   CHECK(table.Choose(world.demand, world.settings)->target->name == "nodes/b");
+  table.DropSandbox("nodes/a", "1", world.settings);
+  CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(2.0 / 3));
+  // The same id, but another tenant's.
+  table.PutSandbox("nodes/a", Running("2", "globex"), world.settings);
+  CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(1));
   first.held.Drop("1");
   table.Put(first, world.settings);
   CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(2.0 / 3));
