@@ -181,7 +181,7 @@ TEST_CASE("the name is the key: put replaces, drop removes, and slots are used a
 
 TEST_CASE("what a target no longer has does not count for the next one in its slot") {
   World world;
-  world.settings.weights = {.fit = 0, .image = 1, .spread = 2, .native = 0, .warm = 0};
+  world.settings.weights = {.fit = 0, .image = 1, .spread = 3, .native = 0, .warm = 0};
   Table table;
   Target first = Named(world, "nodes/a");
   first.images = {kDigest};
@@ -190,19 +190,77 @@ TEST_CASE("what a target no longer has does not count for the next one in its sl
   table.Put(Named(world, "nodes/b"), world.settings);
   CHECK(table.Choose(world.demand, world.settings)->target->name == "nodes/b");
   table.DropSandbox("nodes/a", "1", world.settings);
-  CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(2.0 / 3));
+  CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(0.75));
   // The same id, but another tenant's.
   table.PutSandbox("nodes/a", Running("2", "globex"), world.settings);
   CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(1));
   first.held.Drop("1");
   table.Put(first, world.settings);
-  CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(2.0 / 3));
+  CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(0.75));
   first.held.Drop("2");
   table.Put(first, world.settings);
   CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(1));
   table.Drop("nodes/a");
   table.Put(Named(world, "nodes/c"), world.settings);
-  CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(2.0 / 3));
+  CHECK(table.Choose(world.demand, world.settings)->score.total == Approx(0.75));
+}
+
+TEST_CASE("behind many that would be better and do not fit, the best that fits is found") {
+  World world;
+  world.settings.weights = {.fit = 0, .image = 0, .spread = 1, .native = 0, .warm = 0};
+  Table table;
+  const int64_t sandboxes[] = {4, 2, 3, 2};
+  for (size_t i = 0; i < std::size(sandboxes); ++i) {
+    Target target = Named(world, StrCat("nodes/open", i));
+    for (int64_t one = 0; one < sandboxes[i]; ++one) {
+      target.held.Put(Running(StrCat(one), "acme"));
+    }
+    table.Put(target, world.settings);
+  }
+  for (int i = 0; i < 40; ++i) {
+    Target target = Named(world, StrCat("nodes/closed", i));
+    target.cordoned = "it is repaired";
+    table.Put(target, world.settings);
+  }
+  CHECK(table.Choose(world.demand, world.settings)->target->name == "nodes/open1");
+  world.demand.spec.pids_max = kMaxPidsMax;
+  for (size_t i = 0; i < std::size(sandboxes); ++i) {
+    const std::string name = StrCat("nodes/open", i);
+    Target target = *table.Find(name);
+    target.pids = 1000;
+    table.Put(target, world.settings);
+  }
+  const Status refusal = table.Choose(world.demand, world.settings).status();
+  CHECK(refusal.message().find("none of 44 targets takes it (in the way: node.cordon on 40, "
+                               "node.pids on 4)") != absl::string_view::npos);
+}
+
+TEST_CASE("a target that is too full for a charge may still be the best for a burstable sandbox") {
+  const budget::OverheadModel measured = Measured();
+  World world;
+  world.settings.overheads = &measured;
+  world.settings.weights = {.fit = 1, .image = 0, .spread = 0, .native = 0, .warm = 0};
+  world.demand.spec.workload_bytes = 512 * kMiB;
+  world.demand.spec.request_bytes = 400 * kMiB;
+  Target full = Named(world, "nodes/full");
+  for (int i = 0; i < 22; ++i) {
+    Sandbox unknown = Running(std::to_string(i), "globex");
+    unknown.image_digest = StrCat("sha256:unknown", i);
+    unknown.resources.memory = budget::Charge(512 * kMiB, 0, 64 * kMiB);
+    full.held.Put(unknown);
+  }
+  full.allocatable_bytes = RequiredBytes(full, world.settings) + 300 * kMiB;
+  Examiner examiner(world.demand, world.settings);
+  // It uses less than is set aside for it, so it takes less than its charge.
+  REQUIRE(examiner.Ask(full).ok());
+  REQUIRE(RequiredBytes(full, world.settings) + ChargedBytes(examiner.MemoryOn(full.platform)) >
+          full.allocatable_bytes);
+  Table table;
+  Target empty = Named(world, "nodes/empty");
+  empty.allocatable_bytes = full.allocatable_bytes;
+  table.Put(empty, world.settings);
+  table.Put(full, world.settings);
+  CHECK(table.Choose(world.demand, world.settings)->target->name == "nodes/full");
 }
 
 TEST_CASE("an image of another architecture is no reason to choose a target") {

@@ -80,24 +80,6 @@ Sandbox Taken(const std::string& id, const Demand& demand, const Offer& offer) {
   return sandbox;
 }
 
-namespace {
-
-// Whatever the library's size is, which small numbers follow; shrinks to false.
-bool OneIn(int many) {
-  return *rc::gen::resize(rc::kNominalSize, rc::gen::inRange(0, many)) == many - 1;
-}
-std::string AnyTenant() { return *rc::gen::element<std::string>("acme", "globex", "initech"); }
-std::string AnyDigest() {
-  return *rc::gen::element<std::string>(kDigest, kArmDigest, "sha256:3333");
-}
-
-int64_t AnyBytes() {
-  return *rc::gen::weightedOneOf<int64_t>(
-      {{40, rc::gen::inRange<int64_t>(kMinWorkloadBytes, 512 * kMiB)},
-       {1, rc::gen::element(int64_t{1}, kMaxWorkloadBytes, int64_t{1} << 62)}});
-}
-
-// At 64 MiB, whatever the sandboxes ask for, so that some use less than their requests.
 budget::OverheadModel Measured() {
   const auto used = static_cast<double>(64 * kMiB);
   budget::OverheadModel model;
@@ -117,6 +99,23 @@ budget::OverheadModel Measured() {
     }
   }
   return model;
+}
+
+namespace {
+
+// Whatever the library's size is, which small numbers follow; shrinks to false.
+bool OneIn(int many) {
+  return *rc::gen::resize(rc::kNominalSize, rc::gen::inRange(0, many)) == many - 1;
+}
+std::string AnyTenant() { return *rc::gen::element<std::string>("acme", "globex", "initech"); }
+std::string AnyDigest() {
+  return *rc::gen::element<std::string>(kDigest, kArmDigest, "sha256:3333");
+}
+
+int64_t AnyBytes() {
+  return *rc::gen::weightedOneOf<int64_t>(
+      {{40, rc::gen::inRange<int64_t>(kMinWorkloadBytes, 512 * kMiB)},
+       {1, rc::gen::element(int64_t{1}, kMaxWorkloadBytes, int64_t{1} << 62)}});
 }
 
 const budget::BurstModel* AnyBurst() {

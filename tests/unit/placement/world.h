@@ -33,6 +33,9 @@ CompatVerdict Verdict(CompatResult result, const std::string& runtime_version = 
 // What a sandbox would be recorded as that was given an offer.
 Sandbox Taken(const std::string& id, const Demand& demand, const Offer& offer);
 
+// Both images used 64 MiB wherever they ran, whatever was set aside for them.
+budget::OverheadModel Measured();
+
 // Of every kind that there is, from few values, so that they often meet. For rapidcheck.
 std::shared_ptr<const Platform> AnyPlatform();
 Sandbox AnySandbox(const std::string& id);
