@@ -31,6 +31,14 @@ claw_test(budget_test LABEL unit
           unit/budget/limits_test.cc unit/budget/overhead_test.cc unit/budget/plan_test.cc
   LINK claw_budget ${RAPIDCHECK_LIBRARY})
 
+claw_test(placement_test LABEL unit
+  SOURCES unit/placement/examine_property_test.cc unit/placement/examine_test.cc
+          unit/placement/occupancy_test.cc unit/placement/score_test.cc
+          unit/placement/table_test.cc unit/placement/world.cc
+  LINK claw_placement ${RAPIDCHECK_LIBRARY})
+# So many features that few random targets differ in one alone.
+set_property(TEST placement_test APPEND PROPERTY ENVIRONMENT RC_PARAMS=max_success=2000)
+
 claw_test(host_test LABEL unit
   SOURCES unit/host/cgroup_hierarchies_test.cc unit/host/cgroup_test.cc
           unit/host/machine_facts_test.cc unit/host/pressure_test.cc unit/host/process_test.cc

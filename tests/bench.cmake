@@ -13,6 +13,15 @@ add_executable(bench_budget-sim EXCLUDE_FROM_ALL
 target_link_libraries(bench_budget-sim PRIVATE claw_budget_sim CLI11::CLI11
                       nlohmann_json::nlohmann_json)
 
+# Its first part, decisions in one process, needs no agent either.
+add_library(claw_placement_bench STATIC EXCLUDE_FROM_ALL
+  bench/placement/decisions.cc bench/placement/fleet.cc bench/report.cc)
+target_link_libraries(claw_placement_bench PUBLIC claw_options claw_placement claw_budget_sim
+                      PRIVATE nlohmann_json::nlohmann_json)
+target_compile_options(claw_placement_bench PRIVATE -O2)
+add_executable(bench_placement EXCLUDE_FROM_ALL bench/placement/placement_bench.cc)
+target_link_libraries(bench_placement PRIVATE claw_placement_bench CLI11::CLI11)
+
 if(NOT TARGET clawlet)
   return()
 endif()

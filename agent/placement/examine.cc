@@ -250,7 +250,7 @@ bool Examiner::ExamineRoom(const Target& target, const View& view, Sink& sink) {
 }
 
 template <typename Sink>
-void Examiner::Examine(const Target& target, Sink& sink) {
+bool Examiner::Examine(const Target& target, Sink& sink) {
   const Platform& platform = *target.platform;
   std::optional<View> own;
   const View* view = &ViewOf(target, own);
@@ -265,7 +265,7 @@ void Examiner::Examine(const Target& target, Sink& sink) {
   };
   const auto native = [&] { return Words(platform.architecture, platform.architecture); };
   const bool has_image = view->image != nullptr;
-  if (!sink.Take(kArchitecture, has_image, foreign, native)) return;
+  if (!sink.Take(kArchitecture, has_image, foreign, native)) return false;
   const auto slow = [&] {
     return Refuse("EMULATED", kEmulated,
                   StrCat(target.name,
@@ -277,7 +277,7 @@ void Examiner::Examine(const Target& target, Sink& sink) {
     return Words("a native target", platform.emulated ? "emulated, as allowed" : "native");
   };
   const bool fast = !platform.emulated || settings_.allow_emulated;
-  if (!sink.Take(kEmulated, fast, slow, quick)) return;
+  if (!sink.Take(kEmulated, fast, slow, quick)) return false;
   if (has_image) {
     const auto given = [&] {
       const std::string name(ToString(*view->decision.isolation));
@@ -285,21 +285,22 @@ void Examiner::Examine(const Target& target, Sink& sink) {
     };
     if (!sink.Take(
             kClass, view->refusal.ok(), [&] { return view->refusal; }, given))
-      return;
+      return false;
   }
-  if (!ExamineTenant(target, sink)) return;
-  if (!ExaminePlace(target, sink)) return;
-  if (view->runtime == nullptr) return;  // only to explain: nobody knows what it would need
+  const bool has_class = view->runtime != nullptr;
+  if (!ExamineTenant(target, sink) || !ExaminePlace(target, sink)) return has_class;
+  if (!has_class) return false;  // only to explain: nobody knows what it would need
   const auto fine = [] { return Words("nothing holds it back", "nothing does"); };
   if (const auto holds = target.driver_holds.find(view->runtime->driver);
       holds != target.driver_holds.end()) {
     for (const Status& hold : holds->second) {
       if (!sink.Take(
               kHold, hold.ok(), [&] { return hold; }, fine))
-        return;
+        return true;
     }
   }
   ExamineRoom(target, *view, sink);
+  return true;
 }
 
 Offer Examiner::OfferOf(const View& view) const {
@@ -324,12 +325,11 @@ std::string_view Examiner::Obstacle(const Target& target) {
 
 Explanation Examiner::Explain(const Target& target) {
   Everything sink;
-  Examine(target, sink);
+  const bool has_class = Examine(target, sink);
   Explanation explanation{.target = target.name, .constraints = std::move(sink.constraints)};
   explanation.fits = std::all_of(explanation.constraints.begin(), explanation.constraints.end(),
                                  [](const Constraint& one) { return one.met; });
-  const View& view = On(target.platform);
-  if (view.runtime != nullptr) explanation.offer = OfferOf(view);
+  if (has_class) explanation.offer = OfferOf(On(target.platform));
   const Share* share = target.held.Of(demand_.tenant.name);
   explanation.score =
       RateTarget(target, RequiredBytes(target, settings_), share == nullptr ? 0 : share->sandboxes);

@@ -68,13 +68,14 @@ class Examiner {
   policy::Decision Decide(const Target& target);
   // The score of a target as it is, whether it fits or not. `of_tenant` as in ScoreInput.
   Score RateTarget(const Target& target, int64_t required_bytes, int64_t of_tenant);
-  // What would be charged there; 0: it cannot run there.
-  int64_t ChargeOn(const std::shared_ptr<const Platform>& platform);
+  // What it would hold there; nothing: it cannot run there.
+  Memory MemoryOn(const std::shared_ptr<const Platform>& platform);
 
  private:
   struct View;
+  // Whether it is known in which class it would run there.
   template <typename Sink>
-  void Examine(const Target& target, Sink& sink);
+  bool Examine(const Target& target, Sink& sink);
   template <typename Sink>
   bool ExamineTenant(const Target& target, Sink& sink);
   template <typename Sink>
@@ -90,7 +91,7 @@ class Examiner {
   const Demand& demand_;
   Settings settings_;
   std::map<std::shared_ptr<const Platform>, std::unique_ptr<View>> views_;
-  std::shared_ptr<const Platform> last_platform_;
+  const Platform* last_platform_ = nullptr;  // views_ keeps it
   View* last_view_ = nullptr;
 };
 

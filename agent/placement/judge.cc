@@ -95,10 +95,10 @@ Examiner::View Examiner::Judge(const Platform& platform, const std::string& othe
 
 const Examiner::View& Examiner::On(const std::shared_ptr<const Platform>& platform) {
   // Targets of one platform often come one after the other.
-  if (platform == last_platform_ && last_view_ != nullptr) return *last_view_;
+  if (platform.get() == last_platform_) return *last_view_;
   std::unique_ptr<View>& view = views_[platform];
   if (view == nullptr) view = std::make_unique<View>(Judge(*platform, {}));
-  last_platform_ = platform;
+  last_platform_ = platform.get();
   last_view_ = view.get();
   return *view;
 }
@@ -106,8 +106,9 @@ const Examiner::View& Examiner::On(const std::shared_ptr<const Platform>& platfo
 const Examiner::View& Examiner::ViewOf(const Target& target, std::optional<View>& own) {
   // A hardened node takes one tenant at a time.
   if (target.platform->node_class != NodeClass::kHardened) return On(target.platform);
-  own = Judge(*target.platform, target.held.OtherThan(demand_.tenant.name));
-  return *own;
+  const std::string other = target.held.OtherThan(demand_.tenant.name);
+  if (other.empty()) return On(target.platform);
+  return own.emplace(Judge(*target.platform, other));
 }
 
 policy::Decision Examiner::Decide(const Target& target) {
@@ -140,9 +141,8 @@ int64_t RequiredBytes(const Target& target, const Settings& settings) {
                                target.burst != nullptr ? *target.burst : nobody_watched);
 }
 
-int64_t Examiner::ChargeOn(const std::shared_ptr<const Platform>& platform) {
-  const View& view = On(platform);
-  return view.runtime == nullptr ? 0 : ChargedBytes(view.memory);
+Memory Examiner::MemoryOn(const std::shared_ptr<const Platform>& platform) {
+  return On(platform).memory;
 }
 
 Score Examiner::RateTarget(const Target& target, int64_t required_bytes, int64_t of_tenant) {

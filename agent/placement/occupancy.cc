@@ -91,6 +91,11 @@ const Share* Occupancy::Of(const std::string& tenant) const {
   return it == shares_.end() ? nullptr : &it->second;
 }
 
+std::string Occupancy::TenantOf(const std::string& id) const {
+  const auto it = items_.find(id);
+  return it == items_.end() ? "" : it->second.tenant;
+}
+
 std::string Occupancy::OtherThan(const std::string& tenant) const {
   for (const auto& [name, share] : shares_) {
     if (name != tenant) return name;

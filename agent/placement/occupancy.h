@@ -59,6 +59,8 @@ class Occupancy {
   // Tenants that hold anything.
   const std::map<std::string, Share>& shares() const { return shares_; }
   const Share* Of(const std::string& tenant) const;  // null: it holds nothing
+  // Of the sandbox with this id; empty: it is not here.
+  std::string TenantOf(const std::string& id) const;
   // A tenant other than this one; empty: there is none.
   std::string OtherThan(const std::string& tenant) const;
   // Somebody here wants to be alone, or keeps away from a tenant.

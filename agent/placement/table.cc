@@ -8,17 +8,40 @@
 namespace claw::placement {
 namespace {
 
-template <typename Index>
-void Forget(Index& index, const std::string& key, uint32_t slot) {
-  const auto it = index.find(key);
-  if (it == index.end()) return;
-  it->second.erase(slot);
-  if (it->second.empty()) index.erase(it);
-}
+// So many of the best are asked one after the other before all are.
+constexpr size_t kAskedInOrder = 32;
 
-// Below every score that there is: they are asked last.
-constexpr double kTooFull = -1;
-constexpr double kNoRuntime = -2;
+// What stands in the way, over many targets.
+class Tally {
+ public:
+  void Add(std::string_view obstacle, const Target& target) {
+    ++all_;
+    Count& count = counts_[obstacle];
+    if (++count.targets == 1) count.first = &target;
+  }
+
+  // At least one has been added, and the examiner refuses them all.
+  Status ToRefusal(Examiner& examiner) const {
+    const auto commonest = std::max_element(
+        counts_.begin(), counts_.end(),
+        [](const auto& a, const auto& b) { return a.second.targets < b.second.targets; });
+    const Target& target = *commonest->second.first;
+    const Status refusal = examiner.Ask(target).status();
+    if (all_ == 1) return refusal;
+    std::vector<std::string> parts;
+    for (const auto& [name, count] : counts_) parts.push_back(StrCat(name, " on ", count.targets));
+    return Annotate(refusal, StrCat("none of ", all_, " targets takes it (in the way: ",
+                                    Join(parts, ", "), "); ", target.name));
+  }
+
+ private:
+  struct Count {
+    int64_t targets = 0;
+    const Target* first = nullptr;
+  };
+  std::map<std::string_view, Count> counts_;
+  int64_t all_ = 0;
+};
 
 }  // namespace
 
@@ -26,40 +49,114 @@ bool Table::IsWorse(const Rank& a, const Rank& b) {
   return a.score != b.score ? a.score < b.score : a.slot > b.slot;
 }
 
-uint32_t Table::PlatformOf(const std::shared_ptr<const Platform>& platform) {
-  const auto it = std::find_if(platforms_.begin(), platforms_.end(), [&platform](const auto& one) {
-    return one == platform || *one == *platform;
-  });
-  if (it != platforms_.end()) return static_cast<uint32_t>(it - platforms_.begin());
-  platforms_.push_back(platform);
-  return static_cast<uint32_t>(platforms_.size() - 1);
+void Table::SetCount(Index& index, const std::string& key, uint32_t slot, int64_t count) {
+  std::vector<Entry>& entries = index[key];
+  const auto at =
+      std::lower_bound(entries.begin(), entries.end(), slot,
+                       [](const Entry& entry, uint32_t wanted) { return entry.slot < wanted; });
+  const bool is_there = at != entries.end() && at->slot == slot;
+  if (count == 0) {
+    if (is_there) entries.erase(at);
+    if (entries.empty()) index.erase(key);
+  } else if (is_there) {
+    at->count = count;
+  } else {
+    entries.insert(at, {.slot = slot, .count = count});
+  }
 }
 
-void Table::Put(Target target, const Settings& settings) {
-  Drop(target.name);
-  uint32_t slot = 0;
+void Table::Reindex(uint32_t slot, const Target& before, const Target& after) {
+  for (const auto& [tenant, share] : before.held.shares()) {
+    if (after.held.Of(tenant) == nullptr) SetCount(by_tenant_, tenant, slot, 0);
+  }
+  for (const auto& [tenant, share] : after.held.shares()) {
+    const Share* known = before.held.Of(tenant);
+    if (known != nullptr && known->sandboxes == share.sandboxes) continue;
+    SetCount(by_tenant_, tenant, slot, share.sandboxes);
+  }
+  for (const std::string& digest : before.images) {
+    if (after.images.count(digest) == 0) SetCount(by_image_, digest, slot, 0);
+  }
+  for (const std::string& digest : after.images) {
+    if (before.images.count(digest) == 0) SetCount(by_image_, digest, slot, 1);
+  }
+}
+
+uint32_t Table::JoinPlatform(const std::shared_ptr<const Platform>& platform) {
+  auto it = std::find_if(platforms_.begin(), platforms_.end(), [&](const SharedPlatform& one) {
+    return one.platform == platform || (one.platform != nullptr && *one.platform == *platform);
+  });
+  if (it == platforms_.end()) {
+    it = std::find_if(platforms_.begin(), platforms_.end(),
+                      [](const SharedPlatform& one) { return one.platform == nullptr; });
+    if (it == platforms_.end()) it = platforms_.emplace(it);
+    it->platform = platform;
+  }
+  ++it->targets;
+  return static_cast<uint32_t>(it - platforms_.begin());
+}
+
+void Table::LeavePlatform(uint32_t index) {
+  if (--platforms_[index].targets == 0) platforms_[index] = {};
+}
+
+uint32_t Table::SlotOf(const std::string& name) {
+  const auto [it, is_new] = slots_.try_emplace(name, static_cast<uint32_t>(targets_.size()));
+  if (!is_new) return it->second;
   if (free_.empty()) {
-    slot = static_cast<uint32_t>(targets_.size());
     targets_.emplace_back();
     rows_.emplace_back();
   } else {
-    slot = free_.back();
+    it->second = free_.back();
     free_.pop_back();
   }
+  return it->second;
+}
+
+void Table::Put(Target target, const Settings& settings) {
+  const uint32_t slot = SlotOf(target.name);
   Row& row = rows_[slot];
-  row.platform = PlatformOf(target.platform);
-  target.platform = platforms_[row.platform];
-  row.allocatable_bytes = target.allocatable_bytes;
-  row.required_bytes = RequiredBytes(target, settings);
-  row.emulated = target.platform->emulated;
-  row.running = target.running;
-  row.used = true;
-  for (const auto& [tenant, share] : target.held.shares()) {
-    by_tenant_[tenant][slot] = share.sandboxes;
-  }
-  for (const std::string& digest : target.images) by_image_[digest][slot] = true;
-  slots_[target.name] = slot;
+  const uint32_t platform = JoinPlatform(target.platform);
+  if (row.used) LeavePlatform(row.platform);
+  target.platform = platforms_[platform].platform;
+  row = {.allocatable_bytes = target.allocatable_bytes,
+         .platform = platform,
+         .emulated = target.platform->emulated,
+         .running = target.running,
+         .used = true};
+  Reindex(slot, targets_[slot], target);
   targets_[slot] = std::move(target);
+  Measure(slot, settings);
+}
+
+void Table::Measure(uint32_t slot, const Settings& settings) {
+  const Target& target = targets_[slot];
+  rows_[slot].required_bytes = RequiredBytes(target, settings);
+  rows_[slot].charged_bytes = SaturatingAdd(target.held.charged_bytes(), target.other_bytes);
+}
+
+void Table::RecountTenant(uint32_t slot, const std::string& tenant) {
+  const Share* share = targets_[slot].held.Of(tenant);
+  SetCount(by_tenant_, tenant, slot, share == nullptr ? 0 : share->sandboxes);
+}
+
+void Table::PutSandbox(const std::string& name, const Sandbox& sandbox, const Settings& settings) {
+  const auto it = slots_.find(name);
+  if (it == slots_.end()) return;
+  const std::string before = targets_[it->second].held.TenantOf(sandbox.id);
+  targets_[it->second].held.Put(sandbox);
+  if (before != sandbox.spec.tenant) RecountTenant(it->second, before);
+  RecountTenant(it->second, sandbox.spec.tenant);
+  Measure(it->second, settings);
+}
+
+void Table::DropSandbox(const std::string& name, const std::string& id, const Settings& settings) {
+  const auto it = slots_.find(name);
+  if (it == slots_.end()) return;
+  const std::string tenant = targets_[it->second].held.TenantOf(id);
+  targets_[it->second].held.Drop(id);
+  RecountTenant(it->second, tenant);
+  Measure(it->second, settings);
 }
 
 void Table::Drop(const std::string& name) {
@@ -67,10 +164,9 @@ void Table::Drop(const std::string& name) {
   if (it == slots_.end()) return;
   const uint32_t slot = it->second;
   slots_.erase(it);
-  Target& target = targets_[slot];
-  for (const auto& [tenant, share] : target.held.shares()) Forget(by_tenant_, tenant, slot);
-  for (const std::string& digest : target.images) Forget(by_image_, digest, slot);
-  target = {};
+  Reindex(slot, targets_[slot], {});
+  LeavePlatform(rows_[slot].platform);
+  targets_[slot] = {};
   rows_[slot] = {};
   free_.push_back(slot);
 }
@@ -80,86 +176,102 @@ const Target* Table::Find(const std::string& name) const {
   return it == slots_.end() ? nullptr : &targets_[it->second];
 }
 
-std::vector<Table::Rank> Table::RankAll(const Demand& demand, const Settings& settings,
-                                        Examiner& examiner) const {
-  std::vector<int64_t> charges;
-  for (const auto& platform : platforms_) charges.push_back(examiner.ChargeOn(platform));
+// What the indexes say of each slot.
+std::vector<ScoreInput> Table::Inputs(const Demand& demand) const {
   std::vector<ScoreInput> inputs(rows_.size());
   if (const auto mine = by_tenant_.find(demand.tenant.name); mine != by_tenant_.end()) {
-    for (const auto& [slot, count] : mine->second) inputs[slot].of_tenant = count;
+    for (const Entry& entry : mine->second) inputs[entry.slot].of_tenant = entry.count;
   }
   for (const auto& [architecture, image] : demand.images) {
     const auto where = by_image_.find(image.digest);
     if (where == by_image_.end()) continue;
-    for (const auto& [slot, is_there] : where->second) inputs[slot].has_image = true;
+    std::vector<char> is_for;  // by platform
+    for (const SharedPlatform& one : platforms_) {
+      is_for.push_back(one.platform != nullptr && one.platform->architecture == architecture);
+    }
+    for (const Entry& entry : where->second) {
+      if (is_for[rows_[entry.slot].platform] != 0) inputs[entry.slot].has_image = true;
+    }
   }
-  std::vector<Rank> ranks;
-  ranks.reserve(slots_.size());
+  return inputs;
+}
+
+Table::Ranking Table::RankAll(const Demand& demand, const Settings& settings,
+                              Examiner& examiner) const {
+  std::vector<Memory> memory;  // by platform
+  for (const SharedPlatform& one : platforms_) {
+    memory.push_back(one.platform == nullptr ? Memory{} : examiner.MemoryOn(one.platform));
+  }
+  std::vector<ScoreInput> inputs = Inputs(demand);
+  Ranking ranking;
+  ranking.likely.reserve(slots_.size());
   for (uint32_t slot = 0; slot < rows_.size(); ++slot) {
     const Row& row = rows_[slot];
     if (!row.used) continue;
-    const int64_t charge = charges[row.platform];
+    const Memory& next = memory[row.platform];
+    const int64_t charge = ChargedBytes(next);
+    const int64_t after = SaturatingAdd(row.required_bytes, charge);
+    // What burstable ones want beyond their requests they share: there one more may take less than
+    // its charge.
+    const int64_t at_least = IsGuaranteed(next)
+                                 ? after
+                                 : std::max(SaturatingAdd(row.charged_bytes, charge),
+                                            SaturatingAdd(row.required_bytes, next.overhead_bytes));
+    if (charge == 0 || at_least > row.allocatable_bytes) {
+      ranking.unlikely.push_back(slot);
+      continue;
+    }
     ScoreInput& input = inputs[slot];
     input.allocatable_bytes = row.allocatable_bytes;
-    input.residual_bytes =
-        SaturatingSub(row.allocatable_bytes, SaturatingAdd(row.required_bytes, charge));
+    input.residual_bytes = SaturatingSub(row.allocatable_bytes, after);
     input.emulated = row.emulated;
     input.running = row.running;
-    double score = Rate(input, settings.weights).total;
-    if (input.residual_bytes < 0) score = kTooFull;
-    if (charge == 0) score = kNoRuntime;
-    ranks.push_back({.score = score, .slot = slot});
+    ranking.likely.push_back({.score = Rate(input, settings.weights).total, .slot = slot});
   }
-  return ranks;
+  return ranking;
+}
+
+StatusOr<Table::Choice> Table::Take(uint32_t slot, const Demand& demand, Examiner& examiner) const {
+  const Target& target = targets_[slot];
+  Choice choice{.target = &target};
+  ASSIGN_OR_RETURN(choice.offer, examiner.Ask(target));
+  const Share* share = target.held.Of(demand.tenant.name);
+  choice.score = examiner.RateTarget(target, rows_[slot].required_bytes,
+                                     share == nullptr ? 0 : share->sandboxes);
+  return choice;
 }
 
 StatusOr<Table::Choice> Table::Choose(const Demand& demand, const Settings& settings) const {
-  Examiner examiner(demand, settings);
-  std::vector<Rank> ranks = RankAll(demand, settings, examiner);
-  const auto take = [&](const Rank& rank) -> StatusOr<Choice> {
-    const Target& target = targets_[rank.slot];
-    Choice choice{.target = &target};
-    ASSIGN_OR_RETURN(choice.offer, examiner.Ask(target));
-    const Share* share = target.held.Of(demand.tenant.name);
-    choice.score = examiner.RateTarget(target, rows_[rank.slot].required_bytes,
-                                       share == nullptr ? 0 : share->sandboxes);
-    return choice;
-  };
-  // The best fits nearly always; only if it does not the others are put in order.
-  const auto best = std::max_element(ranks.begin(), ranks.end(), IsWorse);
-  if (best == ranks.end()) {
+  if (slots_.empty()) {
     return MakeError(StatusCode::kFailedPrecondition, "there is no target",
                      {.reason = "NO_TARGET", .constraint = "targets"});
   }
-  if (examiner.Obstacle(targets_[best->slot]).empty()) return take(*best);
-  std::make_heap(ranks.begin(), ranks.end(), IsWorse);
-  for (auto end = ranks.end(); end != ranks.begin(); --end) {
-    std::pop_heap(ranks.begin(), end, IsWorse);
-    const Rank& rank = *(end - 1);
-    if (examiner.Obstacle(targets_[rank.slot]).empty()) return take(rank);
-  }
-  return RefuseAll(examiner);
-}
-
-Status Table::RefuseAll(Examiner& examiner) const {
-  struct Count {
-    int64_t targets = 0;
-    const Target* first = nullptr;
+  Examiner examiner(demand, settings);
+  Tally tally;
+  const auto fits = [&](uint32_t slot) {
+    const std::string_view obstacle = examiner.Obstacle(targets_[slot]);
+    if (!obstacle.empty()) tally.Add(obstacle, targets_[slot]);
+    return obstacle.empty();
   };
-  std::map<std::string_view, Count> counts;
-  for (const auto& [name, slot] : slots_) {
-    Count& count = counts[examiner.Obstacle(targets_[slot])];
-    if (++count.targets == 1) count.first = &targets_[slot];
+  const auto [likely, unlikely] = RankAll(demand, settings, examiner);
+  // One of the best fits nearly always.
+  std::vector<Rank> top(std::min(kAskedInOrder, likely.size()));
+  std::partial_sort_copy(likely.begin(), likely.end(), top.begin(), top.end(),
+                         [](const Rank& a, const Rank& b) { return IsWorse(b, a); });
+  for (const Rank& rank : top) {
+    if (fits(rank.slot)) return Take(rank.slot, demand, examiner);
   }
-  const auto commonest = std::max_element(
-      counts.begin(), counts.end(),
-      [](const auto& a, const auto& b) { return a.second.targets < b.second.targets; });
-  const Status refusal = examiner.Ask(*commonest->second.first).status();
-  if (slots_.size() == 1) return refusal;
-  std::vector<std::string> parts;
-  for (const auto& [name, count] : counts) parts.push_back(StrCat(name, " on ", count.targets));
-  return Annotate(refusal, StrCat("none of ", slots_.size(), " targets takes it (in the way: ",
-                                  Join(parts, ", "), "); ", commonest->second.first->name));
+  // Then the others as they lie in memory, which is quicker than in order.
+  const Rank* best = nullptr;
+  for (const Rank& rank : likely) {
+    if (!IsWorse(rank, top.back()) || (best != nullptr && IsWorse(rank, *best))) continue;
+    if (fits(rank.slot)) best = &rank;
+  }
+  if (best != nullptr) return Take(best->slot, demand, examiner);
+  for (const uint32_t slot : unlikely) {
+    if (fits(slot)) return Take(slot, demand, examiner);
+  }
+  return tally.ToRefusal(examiner);
 }
 
 std::vector<Explanation> Table::Explain(const Demand& demand, const Settings& settings,

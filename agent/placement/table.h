@@ -13,13 +13,17 @@
 namespace claw::placement {
 
 // Many targets, and which of them takes a sandbox. Ranks all by score in one pass over a few
-// numbers of each, then asks the one feasibility function (Examiner) from the best on; the first
+// numbers of each, then asks the one feasibility function (Examiner) from the best on; the best
 // that fits is taken. What a target holds costs nothing here. Value type.
 class Table {
  public:
   // In the place of the one of the same name.
   void Put(Target target, const Settings& settings);
   void Drop(const std::string& name);
+  // One sandbox of a target, as Occupancy::Put and Drop have it: costs the same however many are
+  // there. Nothing happens where there is no such target.
+  void PutSandbox(const std::string& name, const Sandbox& sandbox, const Settings& settings);
+  void DropSandbox(const std::string& name, const std::string& id, const Settings& settings);
   const Target* Find(const std::string& name) const;  // null: there is none; until Put or Drop
   size_t size() const { return slots_.size(); }
 
@@ -28,7 +32,7 @@ class Table {
     Offer offer{};
     Score score{};
   };
-  // The best that fits; among equals the one that came first. If none does: the refusal of the
+  // The best that fits; among equals the one in the lowest slot. If none does: the refusal of the
   // only target, or one that counts what stands in the way, with the details of the commonest.
   StatusOr<Choice> Choose(const Demand& demand, const Settings& settings) const;
   // Every target, those that fit first, then by score. At most `most`; 0: all.
@@ -38,7 +42,8 @@ class Table {
  private:
   struct Row {
     int64_t allocatable_bytes = 0;
-    int64_t required_bytes = 0;
+    int64_t required_bytes = 0;  // as of the last change: a burst model may have moved on
+    int64_t charged_bytes = 0;
     uint32_t platform = 0;
     bool emulated = false;
     bool running = true;
@@ -48,20 +53,42 @@ class Table {
     double score = 0;
     uint32_t slot = 0;
   };
-  static bool IsWorse(const Rank& a, const Rank& b);
-  uint32_t PlatformOf(const std::shared_ptr<const Platform>& platform);
-  std::vector<Rank> RankAll(const Demand& demand, const Settings& settings,
-                            Examiner& examiner) const;
-  Status RefuseAll(Examiner& examiner) const;
+  struct Ranking {
+    std::vector<Rank> likely{};
+    // Slots that take it only if their rows are out of date: too full, or without its runtime.
+    std::vector<uint32_t> unlikely{};
+  };
+  struct SharedPlatform {
+    std::shared_ptr<const Platform> platform{};  // null: free for another
+    int64_t targets = 0;
+  };
+  // Of a tenant or an image: where it is, and how often. Flat and in order, because those that are
+  // everywhere are walked through by every decision.
+  struct Entry {
+    uint32_t slot = 0;
+    int64_t count = 0;
+  };
+  using Index = std::unordered_map<std::string, std::vector<Entry>>;
 
-  std::vector<std::shared_ptr<const Platform>> platforms_;  // different ones
+  static bool IsWorse(const Rank& a, const Rank& b);
+  uint32_t SlotOf(const std::string& name);
+  uint32_t JoinPlatform(const std::shared_ptr<const Platform>& platform);
+  void LeavePlatform(uint32_t index);
+  void Reindex(uint32_t slot, const Target& before, const Target& after);
+  void RecountTenant(uint32_t slot, const std::string& tenant);
+  void Measure(uint32_t slot, const Settings& settings);
+  std::vector<ScoreInput> Inputs(const Demand& demand) const;
+  Ranking RankAll(const Demand& demand, const Settings& settings, Examiner& examiner) const;
+  StatusOr<Choice> Take(uint32_t slot, const Demand& demand, Examiner& examiner) const;
+  static void SetCount(Index& index, const std::string& key, uint32_t slot, int64_t count);
+
+  std::vector<SharedPlatform> platforms_;  // different ones
   std::vector<Row> rows_;
   std::vector<Target> targets_;  // as rows_
   std::vector<uint32_t> free_;
   std::map<std::string, uint32_t> slots_;
-  // Where a tenant has sandboxes, and how many; where an image is.
-  std::unordered_map<std::string, std::map<uint32_t, int64_t>> by_tenant_;
-  std::unordered_map<std::string, std::map<uint32_t, bool>> by_image_;
+  Index by_tenant_;
+  Index by_image_;
 };
 
 }  // namespace claw::placement

@@ -40,6 +40,8 @@ SandboxSpec AnySpec() {
     spec.mounts.push_back({.source = *Text(), .destination = *Text(), .read_only = Flag()});
   }
   spec.workload_bytes = Number();
+  spec.request_bytes = Number();
+  spec.priority = Number();
   spec.cpu_millis = Number();
   spec.pids_max = Number();
   spec.tty = Flag();
@@ -48,6 +50,10 @@ SandboxSpec AnySpec() {
   spec.auto_remove = Flag();
   spec.labels = Labels();
   if (Flag()) spec.isolation = AnyClass();
+  spec.node_selector = Labels();
+  spec.tolerations = Texts();
+  spec.avoid_tenants = Texts();
+  spec.exclusive = Flag();
   return spec;
 }
 
@@ -250,6 +256,10 @@ TEST_CASE("wrong types and unknown values are DATA_LOSS, not a default") {
       {"/spec/mounts", "[\"/data\"]"},
       {"/spec/mounts", "[{\"source\":\"/x\",\"read_only\":\"yes\"}]"},
       {"/spec/labels", "[]"},
+      {"/spec/node_selector", "[\"zone\"]"},
+      {"/spec/tolerations", "\"gpu\""},
+      {"/spec/avoid_tenants", "{}"},
+      {"/spec/exclusive", "1"},
       {"/spec/workload_bytes", "1e30"},
       {"/spec/workload_bytes", "18446744073709551615"},
       {"/spec/workload_bytes", "true"},

@@ -41,6 +41,12 @@ TEST_CASE("a plain request is valid") {
   AddMount(spec, "/procfs");  // not /proc
   AddMount(spec, "/mnt/dev");
   CHECK(Constraint(spec) == "OK");
+  spec.node_selector = {{"zone", "a"}, {"io.example/rack", ""}};
+  spec.tolerations.assign(63, "gpu");
+  spec.tolerations.emplace_back("team=blue");
+  spec.avoid_tenants.assign(64, "globex");
+  spec.exclusive = true;
+  CHECK(Constraint(spec) == "OK");
 }
 
 struct Hostile {
@@ -112,6 +118,29 @@ TEST_CASE("hostile requests are refused, and the error names the field") {
        [](auto& s) {
          for (int i = 0; i < 65; ++i) s.labels[std::to_string(i)] = "x";
        }},
+      {"node_selector", "empty key", [](auto& s) { s.node_selector[""] = "x"; }},
+      {"node_selector", "long value",
+       [](auto& s) { s.node_selector["k"] = std::string(1025, 'v'); }},
+      {"node_selector", "NUL", [=](auto& s) { s.node_selector["k"] = nul; }},
+      {"node_selector", "too many",
+       [](auto& s) {
+         for (int i = 0; i < 65; ++i) s.node_selector[std::to_string(i)] = "x";
+       }},
+      {"tolerations", "empty",
+       [](auto& s) {
+         s.tolerations = {"gpu", ""};
+       }},
+      {"tolerations", "no key", [](auto& s) { s.tolerations = {"=yes"}; }},
+      {"tolerations", "too long", [](auto& s) { s.tolerations = {std::string(254, 'k')}; }},
+      {"tolerations", "NUL", [=](auto& s) { s.tolerations = {nul}; }},
+      {"tolerations", "too many", [](auto& s) { s.tolerations.assign(65, "gpu"); }},
+      {"avoid_tenants", "empty", [](auto& s) { s.avoid_tenants = {""}; }},
+      {"avoid_tenants", "no name", [](auto& s) { s.avoid_tenants = {"Globex"}; }},
+      {"avoid_tenants", "itself",
+       [](auto& s) {
+         s.avoid_tenants = {"globex", "acme"};
+       }},
+      {"avoid_tenants", "too many", [](auto& s) { s.avoid_tenants.assign(65, "globex"); }},
   };
   for (const Hostile& hostile : cases) {
     INFO(hostile.field << ": " << hostile.what);
