@@ -19,12 +19,31 @@ add_library(claw_placement_bench STATIC EXCLUDE_FROM_ALL
 target_link_libraries(claw_placement_bench PUBLIC claw_options claw_placement claw_budget_sim
                       PRIVATE nlohmann_json::nlohmann_json)
 target_compile_options(claw_placement_bench PRIVATE -O2)
-add_executable(bench_placement EXCLUDE_FROM_ALL bench/placement/placement_bench.cc)
-target_link_libraries(bench_placement PRIVATE claw_placement_bench CLI11::CLI11)
 
 if(NOT TARGET clawlet)
   return()
 endif()
+# Its second part talks to etcd: Debian has no headers for its messages.
+set(BENCH_GEN ${CMAKE_CURRENT_BINARY_DIR}/gen)
+set(ETCD_SOURCE ${CMAKE_CURRENT_SOURCE_DIR}/bench/placement/etcd.proto)
+set(ETCD_BASE ${BENCH_GEN}/tests/bench/placement/etcd)
+add_custom_command(
+  OUTPUT ${ETCD_BASE}.pb.cc ${ETCD_BASE}.pb.h ${ETCD_BASE}.grpc.pb.cc ${ETCD_BASE}.grpc.pb.h
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${BENCH_GEN}
+  COMMAND protobuf::protoc --proto_path=${CMAKE_SOURCE_DIR} --cpp_out=${BENCH_GEN}
+          --grpc_out=${BENCH_GEN} --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN} ${ETCD_SOURCE}
+  DEPENDS ${ETCD_SOURCE}
+  VERBATIM)
+add_library(claw_bench_etcd STATIC EXCLUDE_FROM_ALL ${ETCD_BASE}.pb.cc ${ETCD_BASE}.grpc.pb.cc)
+target_include_directories(claw_bench_etcd SYSTEM PUBLIC ${BENCH_GEN})
+target_link_libraries(claw_bench_etcd PUBLIC PkgConfig::GRPC protobuf::libprotobuf)
+add_executable(bench_placement EXCLUDE_FROM_ALL
+  bench/placement/placement_bench.cc bench/placement/durable.cc bench/agent_process.cc
+  support/busybox_root.cc)
+target_link_libraries(bench_placement PRIVATE claw_placement_bench claw_bench_etcd claw_proto
+                      claw_store CLI11::CLI11)
+target_compile_definitions(bench_placement PRIVATE CLAW_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+add_dependencies(bench_placement clawlet clawctl clawlet-starter)
 add_executable(bench_start EXCLUDE_FROM_ALL bench/start_bench.cc bench/agent_client.cc bench/agent_process.cc
                bench/peers.cc bench/report.cc support/busybox_root.cc)
 target_link_libraries(bench_start PRIVATE claw_options claw_oci claw_proto CLI11::CLI11
