@@ -121,6 +121,7 @@ class Places {
     pb::Reservation reservation;
     request.mutable_spec()->set_tenant("tenants/house");
     request.mutable_spec()->set_image("bench");
+    request.mutable_spec()->add_command("/bin/true");
     request.mutable_spec()->set_workload_bytes(32 << 20);
     request.set_request_id(NextId());
     Check(places_->Reserve(&context, request, &reservation), "Reserve");
