@@ -8,6 +8,40 @@
 namespace claw::ctl {
 namespace {
 
+// What the call leaves behind; empty if that is not known.
+std::string_view OutcomeText(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kRefused:
+      return "refused, nothing was done";
+    case Outcome::kUndone:
+      return "begun, and undone: nothing of it is left";
+    case Outcome::kUnknown:
+      break;
+  }
+  return "";
+}
+
+// What stands in the way of a placement, or has become of it.
+std::string HintForPlacement(std::string_view reason) {
+  if (reason == "RESERVATION_NOT_FOUND" || reason == "RESERVATION_EXPIRED") {
+    return "`clawctl node reservations` shows what is held; `clawctl node reserve` holds a place "
+           "anew, --ttl how long";
+  }
+  if (reason == "COMMITTED") {
+    return "it has become a sandbox of the same id, which `clawctl node stop` and `clawctl node "
+           "rm` end";
+  }
+  if (reason == "CORDONED") {
+    return "`clawctl node status` shows who cordoned it and why; `clawctl node uncordon` lets it "
+           "take work again";
+  }
+  if (reason == "LABELS_DIFFER" || reason == "NOT_TOLERATED") {
+    return "`clawctl node targets -o wide` shows the labels for --node-selector, and the taints "
+           "for --toleration";
+  }
+  return "";
+}
+
 // What the caller should do next; empty if the message says it all.
 std::string HintFor(const Status& status, const ErrorDetail& detail, std::string_view socket) {
   const std::string_view reason = detail.reason;
@@ -19,6 +53,7 @@ std::string HintFor(const Status& status, const ErrorDetail& detail, std::string
         "--config FILE`, or name its socket with --socket (now: ",
         socket, ")");
   }
+  if (std::string hint = HintForPlacement(reason); !hint.empty()) return hint;
   if (reason.starts_with("RUNTIME_") || reason.starts_with("DRIVER_")) {
     return "`clawctl node status` shows which runtimes work and why the others do not";
   }
@@ -99,7 +134,8 @@ std::string_view ExitCodeHelp() {
          "  4 agent not reachable or too busy   5 deadline exceeded   6 no room on the node\n"
          "  7 not allowed\n"
          "  run, exec and wait answer with the program's own code, and with 125 when\n"
-         "  clawctl or the agent failed before the program did.";
+         "  clawctl or the agent failed before the program did.\n"
+         "  compat test: 10 degraded   11 incompatible   explain: 12 no target fits";
 }
 
 Status UsageError(std::string_view message) {
@@ -122,6 +158,7 @@ std::string RenderError(const Status& status, std::string_view socket) {
   if (detail.retry_after) {
     line("retry:", absl::StrFormat("after %d ms", detail.retry_after->count()));
   }
+  line("outcome:", OutcomeText(detail.outcome));
   line("hint:", HintFor(status, detail, socket));
   return out;
 }

@@ -22,6 +22,11 @@ constexpr int kMaxAttempts = 6;
 constexpr milliseconds kFirstPause{100};
 constexpr milliseconds kLongestPause{5000};
 
+Outcome OutcomeOf(pb::ErrorDetail::Outcome outcome) {
+  if (outcome == pb::ErrorDetail::REFUSED) return Outcome::kRefused;
+  return outcome == pb::ErrorDetail::UNDONE ? Outcome::kUndone : Outcome::kUnknown;
+}
+
 // The typed detail in the trailer "grpc-status-details-bin"; empty if there is none.
 ErrorDetail DetailOf(const grpc::Status& status) {
   ErrorDetail detail;
@@ -34,7 +39,8 @@ ErrorDetail DetailOf(const grpc::Status& status) {
               .constraint = typed.constraint(),
               .needed = typed.needed(),
               .available = typed.available(),
-              .retry_after = std::nullopt};
+              .retry_after = std::nullopt,
+              .outcome = OutcomeOf(typed.outcome())};
     if (typed.has_retry_after()) {
       detail.retry_after = milliseconds(typed.retry_after().seconds() * 1000 +
                                         typed.retry_after().nanos() / 1'000'000);
