@@ -2,6 +2,9 @@
 
 #include <absl/strings/str_format.h>
 
+#include <vector>
+
+#include "claw/node/v1/placement.pb.h"
 #include "tools/clawctl/format.h"
 #include "tools/clawctl/reasons.h"
 
@@ -19,6 +22,19 @@ std::string_view OutcomeText(Outcome outcome) {
       break;
   }
   return "";
+}
+
+// What stands in the way beside `named`, which the error names itself.
+std::vector<std::string> OtherProblems(const Status& status, std::string_view named) {
+  std::vector<std::string> problems;
+  claw::node::v1::Explanation explanation;
+  const auto payload = status.GetPayload(kExplanationPayload);
+  if (!payload || !explanation.ParseFromString(std::string(*payload))) return problems;
+  for (const auto& one : explanation.constraints()) {
+    if (one.met() || one.name() == named) continue;
+    problems.push_back(StrCat(one.name(), ": ", one.problem()));
+  }
+  return problems;
 }
 
 // What stands in the way of a placement, or has become of it.
@@ -157,6 +173,9 @@ std::string RenderError(const Status& status, std::string_view socket) {
   line("available:", detail.available);
   if (detail.retry_after) {
     line("retry:", absl::StrFormat("after %d ms", detail.retry_after->count()));
+  }
+  for (const std::string& problem : OtherProblems(status, detail.constraint)) {
+    line("also:", problem);
   }
   line("outcome:", OutcomeText(detail.outcome));
   line("hint:", HintFor(status, detail, socket));

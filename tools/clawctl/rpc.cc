@@ -1,5 +1,6 @@
 #include "tools/clawctl/rpc.h"
 
+#include <absl/strings/cord.h>
 #include <absl/strings/str_format.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,6 +12,7 @@
 
 #include "agent/base/unique_fd.h"
 #include "claw/node/v1/common.pb.h"
+#include "claw/node/v1/placement.pb.h"
 #include "tools/clawctl/reasons.h"
 
 namespace claw::ctl {
@@ -48,6 +50,16 @@ ErrorDetail DetailOf(const grpc::Status& status) {
     break;
   }
   return detail;
+}
+
+// All that stands in the way of a placement goes with the error, which itself names only the first.
+Status WithExplanation(Status error, const grpc::Status& status) {
+  pb::RpcStatus rpc;
+  if (!rpc.ParseFromString(status.error_details())) return error;
+  for (const auto& any : rpc.details()) {
+    if (any.Is<pb::Explanation>()) error.SetPayload(kExplanationPayload, absl::Cord(any.value()));
+  }
+  return error;
 }
 
 milliseconds PauseBefore(int attempt, const Status& error) {
@@ -102,7 +114,8 @@ Status FromGrpc(const grpc::Status& status, const std::string& socket) {
     message = StrCat("cannot reach the agent at ", socket, ": ", why.empty() ? message : why);
   }
   // gRPC took its codes and absl's from the same list.
-  return MakeError(static_cast<StatusCode>(status.error_code()), message, detail);
+  return WithExplanation(MakeError(static_cast<StatusCode>(status.error_code()), message, detail),
+                         status);
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& socket) {
