@@ -112,7 +112,7 @@ std::string HintFor(const Status& status, const ErrorDetail& detail, std::string
     case StatusCode::kUnauthenticated:
       return "the agent takes orders from root and from the users that its config names";
     case StatusCode::kOutOfRange:
-      return "the node no longer keeps what came after that revision; leave --since-revision out";
+      return "the node cannot go on from that revision; leave --since-revision out";
     case StatusCode::kUnimplemented:
       return "`clawctl node version` shows whether agent and clawctl are of one version";
     default:
