@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <set>
 #include <sstream>
 
 #include "tools/clawctl/cli.h"
@@ -19,11 +20,14 @@ class Formatter final : public CLI::Formatter {
  public:
   std::string make_usage(const CLI::App* app, std::string name) const override {
     std::string usage = CLI::Formatter::make_usage(app, std::move(name));
-    const std::string& command = app->get_name();
-    if (command != "run" && command != "exec" && command != "test") return usage;
+    const CLI::App* group = app->get_parent();
+    const std::string command = (group ? group->get_name() + " " : "") + app->get_name();
+    static const std::set<std::string> kTakesProgram = {"node run", "node explain", "node reserve",
+                                                        "node exec", "compat test"};
+    if (kTakesProgram.count(command) == 0) return usage;
     const size_t end = usage.find_last_not_of('\n') + 1;
-    return usage.substr(0, end) + (command != "exec" ? " [-- CMD ARGS...]" : " -- CMD [ARGS...]") +
-           usage.substr(end);
+    const char* words = command == "node exec" ? " -- CMD [ARGS...]" : " [-- CMD ARGS...]";
+    return usage.substr(0, end) + words + usage.substr(end);
   }
 };
 
@@ -73,6 +77,8 @@ void AddAll(CLI::App& app, Context& context) {
   AddStatusCommands(*node, context);
   AddTenantCommands(*node, context);
   AddRunCommand(*node, context);
+  AddExplainCommand(*node, context);
+  AddReservationCommands(*node, context);
   AddPsCommands(*node, context);
   AddLogsCommand(*node, context);
   AddExecCommand(*node, context);
@@ -80,9 +86,12 @@ void AddAll(CLI::App& app, Context& context) {
   AddImageCommands(*node, context);
   AddCompatCommands(*node, context);
   AddEventsCommand(*node, context);
+  AddWatchCommand(*node, context);
   AddTopCommand(*node, context);
   AddBudgetCommands(*node, context);
   AddCapacityCommand(*node, context);
+  AddTargetsCommand(*node, context);
+  AddCordonCommands(*node, context);
   AddDoctorCommand(*node, context);
   AddCompletionCommand(*node, context);
   AddCompletionCommand(app, context);

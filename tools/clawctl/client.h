@@ -13,6 +13,7 @@
 #include "claw/node/v1/event.pb.h"
 #include "claw/node/v1/image.pb.h"
 #include "claw/node/v1/node.pb.h"
+#include "claw/node/v1/placement.pb.h"
 #include "claw/node/v1/sandbox.pb.h"
 #include "claw/node/v1/tenant.pb.h"
 
@@ -66,6 +67,18 @@ class Client {
   StatusOr<pb::CheckNodeResponse> CheckNode();
   StatusOr<pb::Budget> GetBudget(const pb::GetBudgetRequest& request);
   StatusOr<pb::CapacityPlan> PlanCapacity(const pb::PlanCapacityRequest& request);
+
+  StatusOr<pb::Node> CordonNode(pb::CordonNodeRequest request);
+  StatusOr<pb::Node> UncordonNode();
+  Status WatchNode(const pb::WatchNodeRequest& request,
+                   const std::function<void(const pb::NodeChange&)>& on_change);
+
+  StatusOr<std::vector<pb::Target>> ListTargets();
+  StatusOr<pb::ExplainResponse> Explain(const pb::ExplainRequest& request);
+  StatusOr<pb::Reservation> Reserve(pb::ReserveRequest request);
+  StatusOr<pb::Sandbox> Commit(pb::CommitRequest request);
+  Status Release(pb::ReleaseRequest request);
+  StatusOr<std::vector<pb::Reservation>> ListReservations();
 
   StatusOr<pb::Tenant> CreateTenant(pb::CreateTenantRequest request);
   StatusOr<pb::Tenant> GetTenant(const std::string& name);

@@ -26,8 +26,13 @@ void AddOverrideCommands(CLI::App& parent, Context& context);   // compat overri
 void AddDoctorCommand(CLI::App& parent, Context& context);      // doctor
 void AddBudgetCommands(CLI::App& parent, Context& context);     // budget show, explain
 void AddCapacityCommand(CLI::App& parent, Context& context);
-void AddTopCommand(CLI::App& parent, Context& context);         // top
-void AddCompletionCommand(CLI::App& parent, Context& context);  // completion
+void AddExplainCommand(CLI::App& parent, Context& context);       // explain
+void AddReservationCommands(CLI::App& parent, Context& context);  // reserve, commit, release, …
+void AddTargetsCommand(CLI::App& parent, Context& context);       // targets
+void AddCordonCommands(CLI::App& parent, Context& context);       // cordon, uncordon
+void AddWatchCommand(CLI::App& parent, Context& context);         // watch
+void AddTopCommand(CLI::App& parent, Context& context);           // top
+void AddCompletionCommand(CLI::App& parent, Context& context);    // completion
 // The hidden command that the shells' scripts ask. `root` is the App of all commands.
 void AddCompleteCommand(CLI::App& root, Context& context);
 

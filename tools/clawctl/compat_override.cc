@@ -2,6 +2,7 @@
 #include "tools/clawctl/commands.h"
 #include "tools/clawctl/compat_image.h"
 #include "tools/clawctl/format.h"
+#include "tools/clawctl/node_view.h"
 
 namespace claw::ctl {
 namespace {
@@ -13,11 +14,6 @@ struct OverrideOptions {
   std::optional<std::chrono::milliseconds> ttl;
 };
 
-std::string Until(const Context& context, const google::protobuf::Timestamp& time) {
-  const auto left = std::chrono::seconds(time.seconds() - ToMicros(context.Now()) / 1'000'000);
-  return left.count() > 0 ? FormatAge(left) : "expired";
-}
-
 Table OverrideTable(const Context& context, const std::vector<pb::Override>& overrides) {
   Table table({{"DIGEST"}, {"CLASS"}, {"EXPIRES-IN"}, {"GIVEN-BY"}, {"REASON"}, {"AGE"}});
   const bool wide = context.format() == Format::kWide;
@@ -25,7 +21,7 @@ Table OverrideTable(const Context& context, const std::vector<pb::Override>& ove
     const std::string digest(BareName(entry.image()));
     table.Add({wide ? digest : ShortId(digest),
                EnumLabel(pb::IsolationClass_Name(entry.isolation_class()), "ISOLATION_CLASS_"),
-               Until(context, entry.expire_time()), entry.given_by(), entry.reason(),
+               TimeLeft(context, entry.expire_time()), entry.given_by(), entry.reason(),
                context.AgeOf(entry.has_create_time(), entry.create_time())});
   }
   return table;

@@ -42,10 +42,10 @@ compdef _clawctl clawctl
 // clang-format on
 
 // What a word stands for, when it is neither a command nor an option.
-enum class Kind { kNothing, kTenant, kSandbox, kImage, kDigest, kOverride };
+enum class Kind { kNothing, kTenant, kSandbox, kReservation, kImage, kDigest, kOverride };
 
 Kind KindOfOption(const CLI::Option& option) {
-  if (option.check_lname("tenant")) return Kind::kTenant;
+  if (option.check_lname("tenant") || option.check_lname("avoid-tenant")) return Kind::kTenant;
   if (option.check_lname("image")) return Kind::kImage;
   return Kind::kNothing;
 }
@@ -60,6 +60,7 @@ Kind KindOfPositional(const CLI::App& command) {
   if (parent == "node" && is({"inspect", "logs", "exec", "wait", "stop", "rm"})) {
     return Kind::kSandbox;
   }
+  if (parent == "node" && is({"commit", "release"})) return Kind::kReservation;
   if (parent == "tenant" && is({"show", "set", "rm"})) return Kind::kTenant;
   if (parent == "image" && is({"inspect", "rm"})) return Kind::kImage;
   if (parent == "compat" && is({"test", "show", "accept", "rm"})) return Kind::kImage;
@@ -103,6 +104,12 @@ void AddSandboxes(Client& client, std::vector<std::string>& out) {
   }
 }
 
+void AddReservations(Client& client, std::vector<std::string>& out) {
+  const auto reservations = client.ListReservations();
+  if (!reservations.ok()) return;
+  for (const auto& reservation : *reservations) out.emplace_back(BareName(reservation.name()));
+}
+
 void AddImages(Client& client, std::vector<std::string>& out) {
   const auto images = client.ListImages();
   if (!images.ok()) return;
@@ -135,6 +142,8 @@ void AddNames(Context& context, Kind kind, std::vector<std::string>& out) {
       return AddTenants(context.client(), out);
     case Kind::kSandbox:
       return AddSandboxes(context.client(), out);
+    case Kind::kReservation:
+      return AddReservations(context.client(), out);
     case Kind::kImage:
       return AddImages(context.client(), out);
     case Kind::kDigest:

@@ -2,11 +2,61 @@
 
 #include <absl/strings/str_format.h>
 
+#include <vector>
+
+#include "claw/node/v1/placement.pb.h"
 #include "tools/clawctl/format.h"
 #include "tools/clawctl/reasons.h"
 
 namespace claw::ctl {
 namespace {
+
+// What the call leaves behind; empty if that is not known.
+std::string_view OutcomeText(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kRefused:
+      return "refused, nothing was done";
+    case Outcome::kUndone:
+      return "begun, and undone: nothing of it is left";
+    case Outcome::kUnknown:
+      break;
+  }
+  return "";
+}
+
+// What stands in the way beside `named`, which the error names itself.
+std::vector<std::string> OtherProblems(const Status& status, std::string_view named) {
+  std::vector<std::string> problems;
+  claw::node::v1::Explanation explanation;
+  const auto payload = status.GetPayload(kExplanationPayload);
+  if (!payload || !explanation.ParseFromString(std::string(*payload))) return problems;
+  for (const auto& one : explanation.constraints()) {
+    if (one.met() || one.name() == named) continue;
+    problems.push_back(StrCat(one.name(), ": ", one.problem()));
+  }
+  return problems;
+}
+
+// What stands in the way of a placement, or has become of it.
+std::string HintForPlacement(std::string_view reason) {
+  if (reason == "RESERVATION_NOT_FOUND" || reason == "RESERVATION_EXPIRED") {
+    return "`clawctl node reservations` shows what is held; `clawctl node reserve` holds a place "
+           "anew, --ttl how long";
+  }
+  if (reason == "COMMITTED") {
+    return "it has become a sandbox of the same id, which `clawctl node stop` and `clawctl node "
+           "rm` end";
+  }
+  if (reason == "CORDONED") {
+    return "`clawctl node status` shows who cordoned it and why; `clawctl node uncordon` lets it "
+           "take work again";
+  }
+  if (reason == "LABELS_DIFFER" || reason == "NOT_TOLERATED") {
+    return "`clawctl node targets -o wide` shows the labels for --node-selector, and the taints "
+           "for --toleration";
+  }
+  return "";
+}
 
 // What the caller should do next; empty if the message says it all.
 std::string HintFor(const Status& status, const ErrorDetail& detail, std::string_view socket) {
@@ -19,6 +69,7 @@ std::string HintFor(const Status& status, const ErrorDetail& detail, std::string
         "--config FILE`, or name its socket with --socket (now: ",
         socket, ")");
   }
+  if (std::string hint = HintForPlacement(reason); !hint.empty()) return hint;
   if (reason.starts_with("RUNTIME_") || reason.starts_with("DRIVER_")) {
     return "`clawctl node status` shows which runtimes work and why the others do not";
   }
@@ -61,7 +112,7 @@ std::string HintFor(const Status& status, const ErrorDetail& detail, std::string
     case StatusCode::kUnauthenticated:
       return "the agent takes orders from root and from the users that its config names";
     case StatusCode::kOutOfRange:
-      return "the node no longer keeps what came after that revision; leave --since-revision out";
+      return "the node cannot go on from that revision; leave --since-revision out";
     case StatusCode::kUnimplemented:
       return "`clawctl node version` shows whether agent and clawctl are of one version";
     default:
@@ -99,7 +150,8 @@ std::string_view ExitCodeHelp() {
          "  4 agent not reachable or too busy   5 deadline exceeded   6 no room on the node\n"
          "  7 not allowed\n"
          "  run, exec and wait answer with the program's own code, and with 125 when\n"
-         "  clawctl or the agent failed before the program did.";
+         "  clawctl or the agent failed before the program did.\n"
+         "  compat test: 10 degraded   11 incompatible   explain: 12 no target fits";
 }
 
 Status UsageError(std::string_view message) {
@@ -122,6 +174,10 @@ std::string RenderError(const Status& status, std::string_view socket) {
   if (detail.retry_after) {
     line("retry:", absl::StrFormat("after %d ms", detail.retry_after->count()));
   }
+  for (const std::string& problem : OtherProblems(status, detail.constraint)) {
+    line("also:", problem);
+  }
+  line("outcome:", OutcomeText(detail.outcome));
   line("hint:", HintFor(status, detail, socket));
   return out;
 }

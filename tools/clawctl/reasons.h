@@ -8,4 +8,7 @@ namespace claw::ctl {
 constexpr std::string_view kReasonUnreachable = "AGENT_UNREACHABLE";
 constexpr std::string_view kReasonUsage = "USAGE";
 
+// Payload of an error: the serialised Explanation that a refused placement came with.
+constexpr char kExplanationPayload[] = "type.googleapis.com/claw.node.v1.Explanation";
+
 }  // namespace claw::ctl

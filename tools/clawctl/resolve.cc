@@ -10,7 +10,7 @@
 namespace claw::ctl {
 namespace {
 
-// Of the ids that the agent gives to sandboxes.
+// Of the ids that the agent gives to sandboxes, and to the reservations that they begin as.
 constexpr size_t kSandboxIdLength = 16;
 // Of a digest's start, below which a match is chance.
 constexpr size_t kShortestDigestPrefix = 4;
@@ -68,6 +68,23 @@ StatusOr<std::string> ResolveImage(Client& client, std::string_view typed) {
     if (image.name().starts_with(start)) candidates.push_back(image.name());
   }
   return OnlyOne(bare, candidates, NotFound("there is no image ", bare));
+}
+
+StatusOr<std::string> ResolveReservation(Client& client, std::string_view typed) {
+  const std::string bare(StripPrefix(typed, "reservations/"));
+  if (bare.empty()) return UsageError("the id of a reservation is empty");
+  const std::string name = "reservations/" + bare;
+  if (IsHex(bare) && bare.size() == kSandboxIdLength) return name;
+  ASSIGN_OR_RETURN(const std::vector<pb::Reservation> all, client.ListReservations());
+  std::vector<std::string> candidates;
+  for (const pb::Reservation& one : all) {
+    // A whole name wins over the start of an id.
+    if (one.sandbox().spec().display_name() == bare) return one.name();
+    if (one.name().starts_with(name)) candidates.push_back(one.name());
+  }
+  return OnlyOne(bare, candidates,
+                 MakeError(StatusCode::kNotFound, StrCat("there is no reservation '", bare, "'"),
+                           {.reason = "RESERVATION_NOT_FOUND"}));
 }
 
 std::string TenantName(std::string_view typed) {

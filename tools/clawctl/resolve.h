@@ -16,6 +16,10 @@ StatusOr<std::string> ResolveSandbox(Client& client, std::string_view typed);
 // The same for images: a digest, a reference, or the start of a digest as `image ls` shows it.
 StatusOr<std::string> ResolveImage(Client& client, std::string_view typed);
 
+// The same for reservations: "reservations/ID" of an id, the start of one, or the name of the
+// sandbox that it becomes.
+StatusOr<std::string> ResolveReservation(Client& client, std::string_view typed);
+
 // "tenants/NAME", whether or not the user typed the collection.
 std::string TenantName(std::string_view typed);
 

@@ -1,5 +1,6 @@
 #include "tools/clawctl/rpc.h"
 
+#include <absl/strings/cord.h>
 #include <absl/strings/str_format.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,6 +12,7 @@
 
 #include "agent/base/unique_fd.h"
 #include "claw/node/v1/common.pb.h"
+#include "claw/node/v1/placement.pb.h"
 #include "tools/clawctl/reasons.h"
 
 namespace claw::ctl {
@@ -21,6 +23,11 @@ using std::chrono::milliseconds;
 constexpr int kMaxAttempts = 6;
 constexpr milliseconds kFirstPause{100};
 constexpr milliseconds kLongestPause{5000};
+
+Outcome OutcomeOf(pb::ErrorDetail::Outcome outcome) {
+  if (outcome == pb::ErrorDetail::REFUSED) return Outcome::kRefused;
+  return outcome == pb::ErrorDetail::UNDONE ? Outcome::kUndone : Outcome::kUnknown;
+}
 
 // The typed detail in the trailer "grpc-status-details-bin"; empty if there is none.
 ErrorDetail DetailOf(const grpc::Status& status) {
@@ -34,7 +41,8 @@ ErrorDetail DetailOf(const grpc::Status& status) {
               .constraint = typed.constraint(),
               .needed = typed.needed(),
               .available = typed.available(),
-              .retry_after = std::nullopt};
+              .retry_after = std::nullopt,
+              .outcome = OutcomeOf(typed.outcome())};
     if (typed.has_retry_after()) {
       detail.retry_after = milliseconds(typed.retry_after().seconds() * 1000 +
                                         typed.retry_after().nanos() / 1'000'000);
@@ -42,6 +50,16 @@ ErrorDetail DetailOf(const grpc::Status& status) {
     break;
   }
   return detail;
+}
+
+// All that stands in the way of a placement goes with the error, which itself names only the first.
+Status WithExplanation(Status error, const grpc::Status& status) {
+  pb::RpcStatus rpc;
+  if (!rpc.ParseFromString(status.error_details())) return error;
+  for (const auto& any : rpc.details()) {
+    if (any.Is<pb::Explanation>()) error.SetPayload(kExplanationPayload, absl::Cord(any.value()));
+  }
+  return error;
 }
 
 milliseconds PauseBefore(int attempt, const Status& error) {
@@ -96,7 +114,8 @@ Status FromGrpc(const grpc::Status& status, const std::string& socket) {
     message = StrCat("cannot reach the agent at ", socket, ": ", why.empty() ? message : why);
   }
   // gRPC took its codes and absl's from the same list.
-  return MakeError(static_cast<StatusCode>(status.error_code()), message, detail);
+  return WithExplanation(MakeError(static_cast<StatusCode>(status.error_code()), message, detail),
+                         status);
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& socket) {

@@ -4,6 +4,7 @@
 
 #include "agent/base/bytes.h"
 #include "tools/clawctl/format.h"
+#include "tools/clawctl/node_view.h"
 
 namespace claw::ctl {
 namespace {
@@ -36,7 +37,29 @@ void AddDecision(const Context& context, const pb::IsolationDecision& decision, 
                                                  : std::string(", which has expired")));
 }
 
+// Where it may run; nothing of a sandbox that goes anywhere.
+void AddPlace(const pb::SandboxSpec& spec, Fields& fields) {
+  if (!spec.node_selector().empty()) {
+    fields.Add("Only where", LabelsText(spec.node_selector()));
+  }
+  if (!spec.tolerations().empty()) {
+    fields.Add("Tolerates", absl::StrJoin(spec.tolerations(), ","));
+  }
+  if (!spec.avoid_tenants().empty()) {
+    fields.Add("Avoids", absl::StrJoin(spec.avoid_tenants(), ",",
+                                       [](std::string* out, const std::string& tenant) {
+                                         out->append(BareName(tenant));
+                                       }));
+  }
+  if (spec.exclusive()) fields.Add("Exclusive", "no other tenant beside it");
+}
+
 }  // namespace
+
+int64_t ChargedBytes(const pb::Memory& memory) {
+  const bool burstable = memory.request_bytes() > 0;
+  return (burstable ? memory.request_bytes() : memory.workload_bytes()) + memory.overhead_bytes();
+}
 
 std::string StateLabel(const pb::Sandbox& sandbox) {
   return EnumLabel(pb::SandboxState_Name(sandbox.state()), "SANDBOX_STATE_");
@@ -61,20 +84,23 @@ Table SandboxTable(const Context& context, const std::vector<pb::Sandbox>& sandb
                {.title = "PEAK", .wide = true},
                {.title = "PID", .wide = true},
                {.title = "DRIVER", .wide = true},
+               {.title = "EXPIRES-IN", .wide = true},
                {.title = "REASON", .wide = true},
                {.title = "DIGEST", .wide = true},
                {"AGE"}});
   for (const pb::Sandbox& sandbox : sandboxes) {
     const pb::Memory& memory = sandbox.resources().memory();
-    table.Add({ShortId(BareName(sandbox.name())), sandbox.spec().display_name(),
-               std::string(BareName(sandbox.spec().tenant())), sandbox.spec().image(),
-               ClassLabel(sandbox), StateLabel(sandbox), ExitLabel(sandbox),
-               BytesOrDash(memory.workload_bytes()), BytesOrDash(memory.overhead_bytes()),
-               BytesOrDash(memory.request_bytes()), BytesOrDash(memory.cgroup_max_bytes()),
-               BytesOrDash(sandbox.exit().memory_peak_bytes()),
-               sandbox.pid() > 0 ? StrCat(sandbox.pid()) : "-", sandbox.driver(),
-               ReasonLabel(sandbox), ShortId(sandbox.image_digest()),
-               context.AgeOf(sandbox.has_create_time(), sandbox.create_time())});
+    table.Add(
+        {ShortId(BareName(sandbox.name())), sandbox.spec().display_name(),
+         std::string(BareName(sandbox.spec().tenant())), sandbox.spec().image(),
+         ClassLabel(sandbox), StateLabel(sandbox), ExitLabel(sandbox),
+         BytesOrDash(memory.workload_bytes()), BytesOrDash(memory.overhead_bytes()),
+         BytesOrDash(memory.request_bytes()), BytesOrDash(memory.cgroup_max_bytes()),
+         BytesOrDash(sandbox.exit().memory_peak_bytes()),
+         sandbox.pid() > 0 ? StrCat(sandbox.pid()) : "-", sandbox.driver(),
+         sandbox.has_lease_expire_time() ? TimeLeft(context, sandbox.lease_expire_time()) : "-",
+         ReasonLabel(sandbox), ShortId(sandbox.image_digest()),
+         context.AgeOf(sandbox.has_create_time(), sandbox.create_time())});
   }
   return table;
 }
@@ -91,6 +117,11 @@ std::string DescribeSandbox(const Context& context, const pb::Sandbox& sandbox) 
   if (sandbox.has_decision()) AddDecision(context, sandbox.decision(), fields);
   fields.Add("Driver", sandbox.driver());
   fields.Add("State", StateLabel(sandbox));
+  if (sandbox.has_lease_expire_time()) {
+    fields.Add("Held until",
+               StrCat(FormatTime(ToTime(sandbox.lease_expire_time())), " (",
+                      TimeLeft(context, sandbox.lease_expire_time()), "), or a commit"));
+  }
   fields.Add("Memory", StrCat(FormatBytes(memory.workload_bytes()), " for the program + ",
                               FormatBytes(memory.overhead_bytes()), " for the runtime = ",
                               FormatBytes(memory.cgroup_max_bytes()), " enforced"));
@@ -102,6 +133,7 @@ std::string DescribeSandbox(const Context& context, const pb::Sandbox& sandbox) 
   fields.Add("CPUs",
              cpu_millis > 0 ? StrCat(static_cast<double>(cpu_millis) / 1000) : "no ceiling");
   fields.Add("Tasks", StrCat(sandbox.resources().pids_max(), " at most"));
+  AddPlace(sandbox.spec(), fields);
   if (sandbox.has_create_time()) {
     fields.Add("Age", context.AgeOf(true, sandbox.create_time()));
   }

@@ -6,6 +6,7 @@
 #include "tools/clawctl/commands.h"
 #include "tools/clawctl/error.h"
 #include "tools/clawctl/format.h"
+#include "tools/clawctl/node_view.h"
 #include "tools/clawctl/version.h"
 
 namespace claw::ctl {
@@ -47,6 +48,9 @@ std::string StatusText(const Context& context, const pb::Node& node, bool wide) 
   fields.Add("Ready", node.ready() ? "yes" : "no");
   for (const std::string& condition : node.conditions()) fields.Add("Condition", condition);
   fields.Add("Class", ClassLine(node));
+  fields.Add("Cordoned", CordonText(context, node.has_cordon(), node.cordon()));
+  fields.Add("Labels", LabelsText(node.labels()));
+  fields.Add("Taints", absl::StrJoin(node.taints(), ","));
   fields.Add("Agent", StrCat(node.agent_version(), ", up ",
                              context.AgeOf(node.has_agent_start_time(), node.agent_start_time())));
   fields.Add("Machine",

@@ -7,7 +7,6 @@
 
 #include "claw/node/v1/event.grpc.pb.h"
 #include "claw/node/v1/image.grpc.pb.h"
-#include "claw/node/v1/node.grpc.pb.h"
 #include "claw/node/v1/sandbox.grpc.pb.h"
 #include "claw/node/v1/tenant.grpc.pb.h"
 #include "tests/unit/clawctl/fake_parts.h"
@@ -18,41 +17,6 @@ namespace {
 using google::protobuf::Empty;
 using grpc::ServerContext;
 using Lock = std::unique_lock<std::mutex>;
-
-class NodeFake final : public pb::NodeService::Service {
- public:
-  explicit NodeFake(FakeState& state) : state_(state) {}
-  grpc::Status GetNode(ServerContext* /*context*/, const pb::GetNodeRequest* /*request*/,
-                       pb::Node* response) override {
-    const Lock lock(state_.mutex);
-    *response = state_.node;
-    return grpc::Status::OK;
-  }
-  grpc::Status CheckNode(ServerContext* /*context*/, const pb::CheckNodeRequest* /*request*/,
-                         pb::CheckNodeResponse* response) override {
-    const Lock lock(state_.mutex);
-    *response = state_.checks;
-    return grpc::Status::OK;
-  }
-  grpc::Status GetBudget(ServerContext* /*context*/, const pb::GetBudgetRequest* request,
-                         pb::Budget* response) override {
-    const Lock lock(state_.mutex);
-    *response = state_.budget;
-    response->set_workload_bytes(request->workload_bytes());
-    response->set_memory_request_bytes(request->memory_request_bytes());
-    return grpc::Status::OK;
-  }
-  grpc::Status PlanCapacity(ServerContext* /*context*/, const pb::PlanCapacityRequest* request,
-                            pb::CapacityPlan* response) override {
-    const Lock lock(state_.mutex);
-    state_.plans.push_back(*request);
-    *response = state_.plan;
-    return grpc::Status::OK;
-  }
-
- private:
-  FakeState& state_;
-};
 
 class TenantFake final : public pb::TenantService::Service {
  public:
@@ -350,14 +314,16 @@ class SandboxFake final : public pb::SandboxService::Service {
 
 struct FakeAgent::Server {
   explicit Server(FakeState& state)
-      : node(state),
+      : node(MakeNodeFake(state)),
+        placement(MakePlacementFake(state)),
         tenant(state),
         sandbox(state),
         image(state),
         event(state),
         compat(MakeCompatFake(state)) {}
 
-  NodeFake node;
+  std::unique_ptr<grpc::Service> node;
+  std::unique_ptr<grpc::Service> placement;
   TenantFake tenant;
   SandboxFake sandbox;
   ImageFake image;
@@ -369,7 +335,8 @@ struct FakeAgent::Server {
 FakeAgent::FakeAgent(const std::string& socket) : server_(std::make_unique<Server>(state_)) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
-  builder.RegisterService(&server_->node);
+  builder.RegisterService(server_->node.get());
+  builder.RegisterService(server_->placement.get());
   builder.RegisterService(&server_->tenant);
   builder.RegisterService(&server_->sandbox);
   builder.RegisterService(&server_->image);

@@ -12,6 +12,7 @@
 #include "claw/node/v1/event.pb.h"
 #include "claw/node/v1/image.pb.h"
 #include "claw/node/v1/node.pb.h"
+#include "claw/node/v1/placement.pb.h"
 #include "claw/node/v1/sandbox.pb.h"
 #include "claw/node/v1/tenant.pb.h"
 
@@ -24,6 +25,8 @@ struct Refusal {
   int code = 0;
   std::string message;
   std::optional<pb::ErrorDetail> detail;
+  // Of a placement; beside the detail.
+  std::optional<pb::Explanation> explanation{};
 };
 
 // What the fake node holds and what it was asked. Tests change and read it while no call is under
@@ -43,6 +46,11 @@ struct FakeState {
   pb::Budget budget;
   pb::CapacityPlan plan;
   std::vector<pb::PlanCapacityRequest> plans;
+  std::vector<pb::Target> targets;
+  pb::ExplainResponse explanation;
+  std::vector<pb::Reservation> reservations;
+  // What WatchNode sends, as far as it is newer than what the caller has.
+  std::vector<pb::NodeChange> changes;
   // One for each TestImage, in turn; then the test is refused as PROBE_BROKEN.
   std::vector<pb::Verdict> tests;
   std::vector<pb::Verdict> verdicts;
@@ -82,6 +90,12 @@ struct FakeState {
   std::vector<pb::CreateOverrideRequest> override_adds;
   std::vector<pb::CollectGarbageRequest> collections;
   std::vector<pb::WatchEventsRequest> watches;
+  std::vector<pb::CordonNodeRequest> cordons;
+  std::vector<pb::WatchNodeRequest> node_watches;
+  std::vector<pb::ExplainRequest> explains;
+  std::vector<pb::ReserveRequest> reserves;
+  std::vector<pb::CommitRequest> commits;
+  std::vector<pb::ReleaseRequest> releases;
   std::vector<pb::TerminalSize> sizes;
   int stops_seen = 0;
   bool forced = false;
@@ -106,6 +120,9 @@ class FakeAgent {
 // Records for tests, with every field that a table shows.
 pb::Sandbox MakeSandbox(const std::string& id, const std::string& display_name,
                         pb::SandboxState state);
+// Held for so many seconds after the fixture's clock.
+pb::Reservation MakeReservation(const std::string& id, const std::string& display_name,
+                                int64_t seconds);
 pb::Tenant MakeTenant(const std::string& name, pb::Trust trust);
 pb::Image MakeImage(const std::string& digest, const std::vector<std::string>& references);
 pb::LogChunk MakeChunk(pb::LogChunk::Stream stream, const std::string& data, int64_t seconds = 0);

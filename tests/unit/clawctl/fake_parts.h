@@ -21,6 +21,7 @@ inline grpc::Status ToGrpc(const Refusal& refusal) {
   rpc.set_code(refusal.code);
   rpc.set_message(refusal.message);
   rpc.add_details()->PackFrom(*refusal.detail);
+  if (refusal.explanation) rpc.add_details()->PackFrom(*refusal.explanation);
   return {code, refusal.message, rpc.SerializeAsString()};
 }
 
@@ -51,5 +52,7 @@ std::string Page(const std::vector<Item>& items, const std::string& token, int s
 }
 
 std::unique_ptr<grpc::Service> MakeCompatFake(FakeState& state);
+std::unique_ptr<grpc::Service> MakeNodeFake(FakeState& state);
+std::unique_ptr<grpc::Service> MakePlacementFake(FakeState& state);
 
 }  // namespace claw::ctl::testing

@@ -22,6 +22,18 @@ pb::Sandbox MakeSandbox(const std::string& id, const std::string& display_name,
   return sandbox;
 }
 
+pb::Reservation MakeReservation(const std::string& id, const std::string& display_name,
+                                int64_t seconds) {
+  pb::Reservation reservation;
+  reservation.set_name("reservations/" + id);
+  *reservation.mutable_sandbox() = MakeSandbox(id, display_name, pb::SANDBOX_STATE_RESERVED);
+  reservation.mutable_expire_time()->set_seconds(1'000'192 + seconds);
+  *reservation.mutable_sandbox()->mutable_lease_expire_time() = reservation.expire_time();
+  reservation.set_target("host");
+  reservation.set_held_by("unix:root(0)");
+  return reservation;
+}
+
 pb::Tenant MakeTenant(const std::string& name, pb::Trust trust) {
   pb::Tenant tenant;
   tenant.set_name("tenants/" + name);

@@ -55,12 +55,18 @@ bool Has(const Words& words, const std::string& word) {
 
 TEST_CASE("every command explains itself with an example", "[clawctl]") {
   const Fixture node;
-  // clawctl, completion, node and its eighteen commands, five of tenant, six of image, seven of
+  // clawctl, completion, node and its twenty-seven commands, five of tenant, six of image, seven of
   // compat, three of override.
-  CHECK(CheckHelp(node, {}) == 45);
+  CHECK(CheckHelp(node, {}) == 54);
   CHECK_THAT(node.Ctl({"--help"}).out, Contains("Exit codes:") && Contains("CLAWLET_SOCKET"));
   CHECK_THAT(node.Ctl({"node", "run", "--help"}).out,
              Contains("[-- CMD ARGS...]") && Contains("=128Mi"));
+  for (const char* command : {"run", "explain", "reserve"}) {
+    const std::string help = node.Ctl({"node", command, "--help"}).out;
+    CHECK_THAT(help, Contains("[-- CMD ARGS...]") && Contains("--node-selector KEY=VALUE") &&
+                         Contains("--exclusive") && Contains("--memory-request"));
+  }
+  CHECK_THAT(node.Ctl({"node", "budget", "explain", "--help"}).out, !Contains("-- CMD"));
 }
 
 TEST_CASE("a command line without a command is a usage error", "[clawctl]") {
@@ -95,8 +101,11 @@ TEST_CASE("completion asks the agent for names", "[clawctl]") {
   node.state().sandboxes = {MakeSandbox("aa11000000000001", "web", pb::SANDBOX_STATE_RUNNING),
                             MakeSandbox("bb22000000000002", "", pb::SANDBOX_STATE_EXITED)};
   node.state().images = {MakeImage("abcdef0123456789", {"busybox:1", "bad\nname"})};
+  node.state().reservations = {MakeReservation("cc33000000000003", "", 60)};
   CHECK(Completed(node, {"node", "run", "--tenant", ""}) == Words{"acme", "lab"});
   CHECK(Completed(node, {"node", "run", "--image", ""}) == Words{"busybox:1"});
+  CHECK(Completed(node, {"node", "reserve", "--avoid-tenant", "l"}) == Words{"lab"});
+  CHECK(Completed(node, {"node", "commit", ""}) == Words{"cc33000000000003"});
   CHECK(Completed(node, {"node", "stop", ""}) == Words{"bb22000000000002", "web"});
   CHECK(Completed(node, {"node", "stop", "--grace", "1s", "w"}) == Words{"web"});
   CHECK(Completed(node, {"node", "tenant", "rm", "l"}) == Words{"lab"});
