@@ -54,7 +54,7 @@ struct Snapshot {
   std::vector<TenantUsage> usages{};
   std::vector<RequestRecord> requests{};
   std::optional<NodeState> node_state{};  // absent: it was never written
-  int64_t last_revision = 0;  // of the newest event ever written; 0: none
+  int64_t last_revision = 0;              // of the newest event ever written; 0: none
 };
 
 // The writes of one caller. Used only inside the body given to Store::Write, on the writer thread.

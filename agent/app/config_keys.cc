@@ -291,8 +291,8 @@ void AddPlacementKeys(std::vector<ConfigKey>& keys) {
                         kMaxWeight, FIELD(weight_native)));
   keys.push_back(Number("placement.weight_warm", "… that no VM has to be started first", 0,
                         kMaxWeight, FIELD(weight_warm)));
-  keys.push_back(Switch("placement.allow_emulated", "Emulated targets take work, too",
-                        FIELD(allow_emulated)));
+  keys.push_back(
+      Switch("placement.allow_emulated", "Emulated targets take work, too", FIELD(allow_emulated)));
   keys.push_back(Number("placement.cpu_overcommit_percent",
                         "Most that the ceilings of all sandboxes sum up to, in percent of the "
                         "CPUs; 0: no bound",

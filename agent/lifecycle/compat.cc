@@ -155,8 +155,7 @@ Task<StatusOr<CompatVerdict>> Node::TestImage(Call call, CompatTestSpec spec,
   // A caller that goes away ends the test; what a sandbox has begun is cleaned up all the same.
   co_await asio::this_coro::throw_if_cancelled(false);
   const std::string fingerprint = TestFingerprint(spec);
-  CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call, "TestImage", fingerprint));
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "TestImage", fingerprint));
   if (earlier) co_return GetVerdict(ResourceId(earlier->subject));
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
 

@@ -46,8 +46,7 @@ int Node::CountImageUsers(const std::string& digest) const {
 
 Task<StatusOr<Image>> Node::AddImage(Call call, std::string method, std::string fingerprint,
                                      std::function<StatusOr<Image>()> fetch) {
-  CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call, method, fingerprint));
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, method, fingerprint));
   if (earlier) co_return FindImage(ResourceId(earlier->subject));
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(Image image, co_await deps_.pool.Run(fetch));
@@ -146,8 +145,7 @@ Task<Status> Node::DropImage(Image image, std::string actor) {
 Task<Status> Node::DeleteImage(Call call, std::string reference_or_digest, bool allow_missing) {
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(reference_or_digest);
-  CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call, "DeleteImage", fingerprint));
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "DeleteImage", fingerprint));
   if (earlier) co_return absl::OkStatus();
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const StatusOr<Image> found = FindImage(reference_or_digest);
@@ -181,8 +179,7 @@ Task<Status> Node::DeleteImage(Call call, std::string reference_or_digest, bool 
 Task<StatusOr<Node::Garbage>> Node::CollectImages(Call call, bool all, bool validate_only) {
   co_await Uncancellable();
   const std::string what = all ? "all" : "unnamed";
-  CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call, "CollectGarbage", what));
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "CollectGarbage", what));
   if (earlier) co_return Garbage{};
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   Garbage garbage;

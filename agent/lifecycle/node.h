@@ -62,10 +62,7 @@ class Node {
   std::vector<Image> ListImages() const;  // by digest
   int CountImageUsers(const std::string& digest) const;
   Task<Status> DeleteImage(Call call, std::string reference_or_digest, bool allow_missing);
-  struct Garbage {
-    std::vector<std::string> digests{};
-    int64_t freed_bytes = 0;
-  };
+  using Garbage = lifecycle::Garbage;
   Task<StatusOr<Garbage>> CollectImages(Call call, bool all, bool validate_only);
 
   // create.cc: answers when it runs and has been proven. validate_only: what would run, without an
@@ -94,22 +91,12 @@ class Node {
   StatusOr<Sandbox> GetSandbox(const std::string& name) const;
   std::vector<Sandbox> ListSandboxes() const;             // by creation time, then id
   Task<StatusOr<Sandbox>> WaitSandbox(std::string name);  // until its program has ended; CANCELLED
-  struct SandboxStats {
-    std::string id{};
-    drivers::Stats stats{};
-    Time time{};
-  };
+  using SandboxStats = lifecycle::SandboxStats;
   Task<StatusOr<std::vector<SandboxStats>>> GetStats(std::string name);  // empty name: all that run
   // measure.cc
   // Looks at what runs now and learns from it; it is done by itself every measure_interval.
   Task<void> Measure();
-  // What sandboxes of an image under a driver cost, and what is charged for it.
-  struct OverheadView {
-    SandboxClass sandboxes{};
-    budget::OverheadEstimate estimate{};
-    std::vector<OverheadPeak> samples{};  // of the narrowest level that has any
-    budget::Room room{};                  // how many more fit, each with the workload asked about
-  };
+  using OverheadView = lifecycle::OverheadView;
   // Each image with each healthy driver, and what else has been measured; by driver, then image.
   std::vector<OverheadView> ListOverheads(int64_t workload_bytes = kDefaultWorkloadBytes,
                                           int64_t request_bytes = 0) const;

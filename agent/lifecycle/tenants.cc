@@ -96,8 +96,7 @@ Task<StatusOr<Tenant>> Node::CreateTenant(Call call, Tenant wanted) {
   wanted.created_at = Time{};
   wanted.updated_at = Time{};
   const std::string fingerprint = ContentFingerprint(ToJson(wanted));
-  CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call, "CreateTenant", fingerprint));
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "CreateTenant", fingerprint));
   if (earlier) co_return GetTenant(wanted.name);
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   if (const auto it = tenants_.find(wanted.name); it != tenants_.end()) {
@@ -135,8 +134,7 @@ Task<StatusOr<Tenant>> Node::UpdateTenant(Call call, std::string name, TenantPat
   CO_RETURN_IF_ERROR(ValidateTenant(asked));
   // The change itself, not what comes of it: a retry finds the tenant changed already.
   const std::string fingerprint = ContentFingerprint(ToJson(Patched(Tenant{.name = name}, patch)));
-  CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call, "UpdateTenant", fingerprint));
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "UpdateTenant", fingerprint));
   if (earlier) co_return GetTenant(name);
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   // One change at a time: taking one back must not take back another's.
@@ -180,8 +178,7 @@ Task<StatusOr<Tenant>> Node::UpdateTenant(Call call, std::string name, TenantPat
 Task<Status> Node::DeleteTenant(Call call, std::string name, bool allow_missing) {
   co_await Uncancellable();
   const std::string fingerprint = ContentFingerprint(name);
-  CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await BeginRequest(call, "DeleteTenant", fingerprint));
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "DeleteTenant", fingerprint));
   if (earlier) co_return absl::OkStatus();
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(tenant_mutex_);

@@ -39,6 +39,27 @@ struct CompatTestSpec {
   int64_t workload_bytes = kDefaultProbeBytes;
 };
 
+// What sandboxes of an image under a driver cost, and what is charged for it.
+struct OverheadView {
+  SandboxClass sandboxes{};
+  budget::OverheadEstimate estimate{};
+  std::vector<OverheadPeak> samples{};  // of the narrowest level that has any
+  budget::Room room{};                  // how many more fit, each with the workload asked about
+};
+
+// Images that nothing used, and what their removal gave back.
+struct Garbage {
+  std::vector<std::string> digests{};
+  int64_t freed_bytes = 0;
+};
+
+// What one running sandbox used at a time.
+struct SandboxStats {
+  std::string id{};
+  drivers::Stats stats{};
+  Time time{};
+};
+
 // What is to be another of a tenant; absent: as it was.
 struct TenantPatch {
   std::optional<Trust> trust{};

@@ -225,7 +225,7 @@ bool Examiner::ExamineRoom(const Target& target, const View& view, Sink& sink) {
       const Words both = words();
       return Refuse("DISK_EXHAUSTED", kDisk,
                     StrCat("too little disk is free for another sandbox: remove images with "
-                           "`clawctl node image prune`, or make room"),
+                           "`clawctl node image gc`, or make room"),
                     both.first, both.second, true);
     };
     if (!sink.Take(kDisk, target.disk_needed_bytes <= target.disk_bytes, full, words)) {

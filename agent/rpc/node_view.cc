@@ -62,19 +62,23 @@ class NodeWatch {
       : context_(context), sink_(sink), interval_(interval), events_(context.node.Subscribe()) {}
 
   Task<Status> Follow(int64_t resume_revision) {
+    co_await asio::this_coro::throw_if_cancelled(false);
     if (resume_revision == 0 || context_.node.revision() > resume_revision) {
       CO_RETURN_IF_ERROR(co_await SendIfNew());
     }
-    for (;;) {
-      const auto event = co_await events_->Next();
-      if (!event.ok()) co_return event.status();
+    for (bool is_behind = false;;) {
+      if (!is_behind) {
+        const auto event = co_await events_->Next();
+        if (!event.ok()) co_return event.status();
+      }
       CO_RETURN_IF_ERROR(co_await SendIfNew());
       asio::steady_timer pause(context_.strand, interval_);
       boost::system::error_code ignored;
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      const bool cancelled = co_await lifecycle::IsCancelled();
+      if (cancelled) co_return CallerGone();
       // What came meanwhile is in the state that is sent next.
-      const bool missed = events_->Discard();
-      if (missed) CO_RETURN_IF_ERROR(co_await SendIfNew());
+      is_behind = events_->Discard();
     }
   }
 
@@ -90,7 +94,8 @@ class NodeWatch {
     if (bytes == sent_) co_return absl::OkStatus();
     sent_ = std::move(bytes);
     const bool taken = co_await sink_.Write(std::move(change));
-    co_return taken ? absl::OkStatus() : CallerGone();
+    if (!taken) co_return CallerGone();
+    co_return absl::OkStatus();
   }
 
   const Context& context_;

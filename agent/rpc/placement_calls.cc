@@ -76,7 +76,7 @@ StatusOr<lifecycle::Wanted> ToWanted(const Item& item) {
   ASSIGN_OR_RETURN(wanted.spec, FromProto(item.spec()));
   if (item.has_ttl()) {
     ASSIGN_OR_RETURN(wanted.ttl, ParseDuration("ttl", item.ttl(), kMaxLease));
-    if (wanted.ttl < kMinLease) return BadField("ttl", "is less than 1 s");
+    if (wanted.ttl < kMinLease) return BadField("ttl", "has to lie between 1 s and 1 h");
   }
   return wanted;
 }

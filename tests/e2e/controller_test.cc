@@ -28,11 +28,10 @@ struct Pipe {
 void MakeStubs(const fs::path& folder) {
   fs::create_directories(folder);
   ProcessSpec spec;
-  spec.argv = {"protoc", StrCat("--proto_path=", CLAW_SOURCE_DIR, "/proto"),
-               StrCat("--python_out=", folder.string()),
-               StrCat("--grpc_python_out=", folder.string()),
-               StrCat("--plugin=protoc-gen-grpc_python=",
-                      FindProgram("grpc_python_plugin").value())};
+  spec.argv = {
+      "protoc", StrCat("--proto_path=", CLAW_SOURCE_DIR, "/proto"),
+      StrCat("--python_out=", folder.string()), StrCat("--grpc_python_out=", folder.string()),
+      StrCat("--plugin=protoc-gen-grpc_python=", FindProgram("grpc_python_plugin").value())};
   for (const char* file : {"common", "node", "sandbox", "placement"}) {
     spec.argv.push_back(StrCat("claw/node/v1/", file, ".proto"));
   }

@@ -35,7 +35,8 @@ StatusOr<int64_t> ReadTasks() {
 
 StatusOr<HostRoom> ReadRoom(const std::filesystem::path& folder) {
   struct statvfs disk {};
-  if (::statvfs(folder.c_str(), &disk) != 0) return ErrnoError(errno, StrCat("ask ", folder.string()));
+  if (::statvfs(folder.c_str(), &disk) != 0)
+    return ErrnoError(errno, StrCat("ask ", folder.string()));
   ASSIGN_OR_RETURN(const int64_t most_pids, ReadNumber("/proc/sys/kernel/pid_max"));
   ASSIGN_OR_RETURN(const int64_t most_threads, ReadNumber("/proc/sys/kernel/threads-max"));
   ASSIGN_OR_RETURN(const int64_t tasks, ReadTasks());
