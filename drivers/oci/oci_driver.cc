@@ -119,12 +119,13 @@ Status OciDriver::SelfTest(int64_t& supervisor_bytes) {
   spec.resources.pids_max = 64;
   const StatusOr<Created> created = Create(spec);
   Status status = created.status();
-  if (status.ok()) status = Start(created->handle).status();
   if (status.ok()) {
+    // Before the start: the supervisor is gone as soon as the program has ended, which is at once.
     const StatusOr<Instance> instance = ParseHandle(name(), created->handle);
     status = instance.status();
     if (status.ok()) supervisor_bytes = host::PrivateBytes(instance->conmon).value_or(0);
   }
+  if (status.ok()) status = Start(created->handle).status();
   status.Update(Destroy(spec.id));
   status.Update(Purge(spec.id));
   return status;
