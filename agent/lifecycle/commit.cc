@@ -15,7 +15,9 @@ Task<StatusOr<Sandbox>> Node::CommitReservation(Call call, std::string name) {
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindReservation(name));
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
+  // The wait may have been long.
   CO_RETURN_IF_ERROR(FindReservation(name).status());
+  CO_RETURN_IF_ERROR(CheckFence(call.fence));
   if (HasExpired(*entry)) {
     co_return MakeError(
         StatusCode::kFailedPrecondition, StrCat("reservation ", name, " has expired"),

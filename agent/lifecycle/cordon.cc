@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "agent/base/strings.h"
 #include "agent/base/utf8.h"
 #include "agent/lifecycle/entry.h"
@@ -20,6 +22,10 @@ Status Stale(const char* reason, const char* constraint, std::string_view messag
 }  // namespace
 
 Status Node::CheckFence(const Fence& fence) const {
+  if (fence.generation < 0) {
+    return WithOutcome(InvalidArgument("a controller's generation is not negative"),
+                       Outcome::kRefused);
+  }
   if (!fence.boot_id.empty() && fence.boot_id != deps_.host.boot_id) {
     return Stale("STALE_BOOT_ID", "fence.boot_id",
                  "the machine has been booted since: what ran before does not run any more",
@@ -38,26 +44,31 @@ Status Node::CheckFence(const Fence& fence) const {
   return absl::OkStatus();
 }
 
-Task<Status> Node::PassFence(Call call) {
-  if (call.fence.generation < 0) {
-    co_return WithOutcome(InvalidArgument("a controller's generation is not negative"),
-                          Outcome::kRefused);
-  }
-  CO_RETURN_IF_ERROR(CheckFence(call.fence));
-  if (call.fence.generation <= state_.controller_generation) co_return absl::OkStatus();
-  // It counts from now on, and before anything is done in its name it is durable.
-  state_.controller_generation = call.fence.generation;
+// Before anything is done in a controller's name its generation is durable: after a crash an older
+// one must not be taken for it.
+Task<Status> Node::RaiseGeneration(Call call) {
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(state_mutex_);
+  if (call.fence.generation <= durable_generation_) co_return absl::OkStatus();
+  state_.controller_generation = std::max(state_.controller_generation, call.fence.generation);
   std::vector<Event> events;
   events.push_back(MakeEvent("node.controller_changed", "node", "",
-                             StrCat("generation ", call.fence.generation), call.actor));
-  const Status saved = co_await SaveState(std::move(events));
+                             StrCat("generation ", state_.controller_generation), call.actor));
+  store::RequestRecord nobodys;
+  const Status saved = co_await SaveState(state_, std::move(nobodys), std::move(events));
   co_return WithOutcome(saved, Outcome::kRefused);
 }
 
-Task<Status> Node::SaveState(std::vector<Event> events) {
-  // Writes are made in the order in which they are asked for, so the last one has all.
-  auto write = [state = state_](store::Transaction& txn) { return txn.PutNodeState(state); };
-  co_return co_await Commit(std::move(write), std::move(events));
+// The caller holds state_mutex_.
+Task<Status> Node::SaveState(NodeState state, store::RequestRecord request,
+                             std::vector<Event> events) {
+  auto write = [state, request](store::Transaction& txn) -> Status {
+    RETURN_IF_ERROR(txn.PutNodeState(state));
+    return RecordRequest(txn, request);
+  };
+  CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
+  durable_generation_ = state.controller_generation;
+  RememberRequest(request);
+  co_return absl::OkStatus();
 }
 
 Task<Status> Node::Cordon(Call call, std::string reason) {
@@ -69,14 +80,18 @@ Task<Status> Node::Cordon(Call call, std::string reason) {
   CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "Cordon", fingerprint));
   if (earlier) co_return absl::OkStatus();
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
-  // It counts even if it cannot be recorded.
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(state_mutex_);
+  CO_RETURN_IF_ERROR(CheckFence(call.fence));
+  // It counts at once, even if it cannot be recorded.
   state_.cordoned = true;
   state_.cordon_reason = reason;
   state_.cordoned_by = call.actor;
   state_.cordoned_at = deps_.clock.Now();
-  std::string text = StrCat("takes no new sandboxes", reason.empty() ? "" : ": ", reason);
-  co_return co_await RecordState(std::move(call), "Cordon", fingerprint, "node.cordoned",
-                                 std::move(text));
+  const std::string text = StrCat("takes no new sandboxes", reason.empty() ? "" : ": ", reason);
+  std::vector<Event> events;
+  events.push_back(MakeEvent("node.cordoned", "node", "", text, call.actor));
+  auto request = MakeRequest(call.request_id, "Cordon", fingerprint, "node");
+  co_return co_await SaveState(state_, std::move(request), std::move(events));
 }
 
 Task<Status> Node::Uncordon(Call call) {
@@ -84,34 +99,35 @@ Task<Status> Node::Uncordon(Call call) {
   CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "Uncordon", "node"));
   if (earlier) co_return absl::OkStatus();
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
-  const NodeState before = state_;
-  state_.cordoned = false;
-  state_.cordon_reason.clear();
-  state_.cordoned_by.clear();
-  state_.cordoned_at = {};
-  const Status saved = co_await RecordState(std::move(call), "Uncordon", "node", "node.uncordoned",
-                                            "takes new sandboxes");
-  if (!saved.ok() && !state_.cordoned) {
-    // After a restart it would be cordoned again: so it is.
-    const int64_t generation = state_.controller_generation;
-    state_ = before;
-    state_.controller_generation = generation;
-  }
-  co_return saved;
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(state_mutex_);
+  CO_RETURN_IF_ERROR(CheckFence(call.fence));
+  // It counts only when a restart would not take it back.
+  NodeState open = state_;
+  open.cordoned = false;
+  open.cordon_reason.clear();
+  open.cordoned_by.clear();
+  open.cordoned_at = {};
+  std::vector<Event> events;
+  events.push_back(MakeEvent("node.uncordoned", "node", "", "takes new sandboxes", call.actor));
+  auto request = MakeRequest(call.request_id, "Uncordon", "node", "node");
+  CO_RETURN_IF_ERROR(co_await SaveState(open, std::move(request), std::move(events)));
+  state_ = open;
+  co_return absl::OkStatus();
 }
 
-Task<Status> Node::RecordState(Call call, std::string method, std::string fingerprint,
-                               std::string event_type, std::string message) {
-  auto request = MakeRequest(call.request_id, std::move(method), std::move(fingerprint), "node");
+// What the node knew of itself was damaged and is in quarantine: it may have been cordoned.
+Task<void> Node::CordonAfterDamage() {
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(state_mutex_);
+  state_.cordoned = true;
+  state_.cordoned_by = "agent";
+  state_.cordoned_at = deps_.clock.Now();
+  state_.cordon_reason =
+      "what the node knew of itself was damaged, the generation of its controller with it: see "
+      "its events, then uncordon it";
   std::vector<Event> events;
-  events.push_back(MakeEvent(std::move(event_type), "node", "", std::move(message), call.actor));
-  auto write = [state = state_, request](store::Transaction& txn) -> Status {
-    RETURN_IF_ERROR(txn.PutNodeState(state));
-    return RecordRequest(txn, request);
-  };
-  CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
-  RememberRequest(request);
-  co_return absl::OkStatus();
+  events.push_back(MakeEvent("node.cordoned", "node", "", state_.cordon_reason));
+  store::RequestRecord nobodys;
+  (co_await SaveState(state_, std::move(nobodys), std::move(events))).IgnoreError();
 }
 
 }  // namespace claw::lifecycle

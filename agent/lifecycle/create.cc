@@ -50,12 +50,14 @@ Task<void> Node::LookAround() {
 
 Task<void> Node::LookAtRoom() {
   if (!deps_.read_room) co_return;
+  // Whoever comes while another looks takes what that one finds.
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(room_mutex_);
   const auto now = std::chrono::steady_clock::now();
   if (now - room_looked_ < config_.shortest_look) co_return;
   room_looked_ = now;
   auto read = deps_.read_room;
   const StatusOr<HostRoom> found = co_await deps_.pool.Run(std::move(read));
-  room_.reset();
+  // What was seen last counts as long as nothing newer is known.
   if (found.ok()) room_ = *found;
 }
 

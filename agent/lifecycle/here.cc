@@ -164,6 +164,7 @@ StatusOr<std::vector<placement::Explanation>> Node::Explain(const SandboxSpec& s
   RETURN_IF_ERROR(CheckName(spec));
   ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(spec.tenant));
   ASSIGN_OR_RETURN(const Image image, FindImage(spec.image));
+  RETURN_IF_ERROR(CheckProgram(spec, image));
   const placement::Demand demand = DemandFor(tenant, image, spec);
   placement::Examiner examiner(demand, PlacementSettings());
   return std::vector{examiner.Explain(HereFor(demand))};

@@ -38,32 +38,36 @@ bool Node::HasExpired(const Entry& entry) const {
 // One timer for all of them, at the earliest end.
 void Node::ArmLeases() {
   if (leases_.empty() || draining_) return;
-  const auto next = std::max(leases_.begin()->first, lease_retry_);
+  const auto next = leases_.begin()->first;
   if (lease_timer_armed_ && *lease_timer_armed_ <= next) return;
   lease_timer_armed_ = next;
   lease_timer_.expires_at(next);
   lease_timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     lease_timer_armed_.reset();
-    asio::co_spawn(deps_.strand, ExpireLeases(), asio::detached);
+    ExpireLeases();
   });
 }
 
-Task<void> Node::ExpireLeases() {
-  std::vector<std::shared_ptr<Entry>> due;
-  for (const auto& [until, id] : leases_) {
-    if (until > std::chrono::steady_clock::now()) break;
-    if (std::shared_ptr<Entry> entry = Find(id)) due.push_back(std::move(entry));
+void Node::ExpireLeases() {
+  const auto now = std::chrono::steady_clock::now();
+  while (!leases_.empty() && leases_.begin()->first <= now) {
+    const std::shared_ptr<Entry> entry = Find(leases_.begin()->second);
+    leases_.erase(leases_.begin());
+    // Each by itself: one may have to wait for a commit that is under way.
+    if (entry != nullptr) asio::co_spawn(deps_.strand, Expire(entry), asio::detached);
   }
-  bool all_ended = true;
-  for (const std::shared_ptr<Entry>& entry : due) {
-    store::RequestRecord nobodys;
-    const Status ended = co_await EndReservation(entry, std::move(nobodys), "expired", "agent");
-    // A commit may have come before.
-    if (!ended.ok() && entry->record.lease) all_ended = false;
-  }
-  if (!all_ended) lease_retry_ = std::chrono::steady_clock::now() + kRetry;
   ArmLeases();
+}
+
+Task<void> Node::Expire(std::shared_ptr<Entry> entry) {
+  while (!draining_ && !entry->removed && entry->record.lease) {
+    store::RequestRecord nobodys;
+    Call own;
+    const Status ended = co_await EndReservation(entry, std::move(nobodys), "expired", own);
+    if (ended.ok()) co_return;
+    co_await Sleep(kRetry);
+  }
 }
 
 }  // namespace claw::lifecycle

@@ -16,6 +16,8 @@ Node::Node(NodeDeps deps, NodeConfig config)
       incarnation_(RandomHex(16)),
       probe_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       tenant_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
+      state_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
+      room_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       lease_timer_(deps_.strand),
       image_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       overheads_(config_.overhead),
@@ -61,6 +63,13 @@ drivers::Driver* Node::DriverFor(const std::string& name) const {
     if (state.driver->name() == name) return state.driver;
   }
   return nullptr;
+}
+
+NodeCounts Node::counts() const {
+  return {.active_sandboxes = CountActive().sandboxes,
+          .sandboxes = static_cast<int64_t>(sandboxes_.size()),
+          .tenants = static_cast<int64_t>(tenants_.size()),
+          .images = static_cast<int64_t>(images_.size())};
 }
 
 std::vector<std::string> Node::conditions() const {

@@ -153,6 +153,8 @@ class Node {
   // Of the newest event that is durable: the state that the node shows lacks nothing up to it.
   int64_t revision() const { return durable_revision_; }
 
+  NodeCounts counts() const;
+
   // What the node is and how it stands.
   const host::HostInfo& host() const { return deps_.host; }
   const NodeConfig& config() const { return config_; }
@@ -287,6 +289,7 @@ class Node {
   // plan.cc: what would run, without an effect.
   struct Plan;
   Status CheckName(const SandboxSpec& spec) const;
+  static Status CheckProgram(const SandboxSpec& spec, const Image& image);
   StatusOr<Plan> MakePlan(const SandboxSpec& spec) const;
   StatusOr<Plan> PlanReserved(const Entry& entry) const;
   StatusOr<Plan> PlanOf(Sandbox record, const placement::Offer& offer, const Tenant& tenant,
@@ -305,13 +308,14 @@ class Node {
   std::vector<StatusOr<Sandbox>> ReservedEarlier(const store::RequestRecord& earlier) const;
   StatusOr<std::shared_ptr<Entry>> FindReservation(const std::string& name) const;
   Task<Status> EndReservation(std::shared_ptr<Entry> entry, store::RequestRecord request,
-                              std::string why, std::string actor);
+                              std::string why, Call call);
   // lease.cc
   void BeginLease(const std::shared_ptr<Entry>& entry);
   void EndLease(Entry& entry);
   bool HasExpired(const Entry& entry) const;
   void ArmLeases();
-  Task<void> ExpireLeases();
+  void ExpireLeases();
+  Task<void> Expire(std::shared_ptr<Entry> entry);
   // commit.cc
   Task<Status> RecordCommit(std::shared_ptr<Entry> entry, Sandbox committed,
                             store::RequestRecord request, std::string actor);
@@ -320,10 +324,9 @@ class Node {
                                 std::chrono::steady_clock::time_point began);
   // cordon.cc
   Status CheckFence(const Fence& fence) const;
-  Task<Status> PassFence(Call call);
-  Task<Status> SaveState(std::vector<Event> events);
-  Task<Status> RecordState(Call call, std::string method, std::string fingerprint,
-                           std::string event_type, std::string message);
+  Task<Status> RaiseGeneration(Call call);
+  Task<Status> SaveState(NodeState state, store::RequestRecord request, std::vector<Event> events);
+  Task<void> CordonAfterDamage();
 
   // create.cc
   Task<void> LookAtRoom();
@@ -397,12 +400,14 @@ class Node {
   // This node as a target: its `held` sums up sandboxes_, the rest is brought up to date by Here().
   mutable placement::Target here_;
   NodeState state_;
-  std::optional<HostRoom> room_;  // as of the last look; absent: not known
+  std::shared_ptr<AsyncMutex> state_mutex_;  // held while it is changed
+  int64_t durable_generation_ = 0;           // of the controller, as the disk has it
+  std::optional<HostRoom> room_;             // as of the last look; absent: not known
+  std::shared_ptr<AsyncMutex> room_mutex_;   // held while the machine is asked
   std::chrono::steady_clock::time_point room_looked_{};
   std::set<std::pair<std::chrono::steady_clock::time_point, std::string>> leases_;  // end, id
   asio::steady_timer lease_timer_;
   std::optional<std::chrono::steady_clock::time_point> lease_timer_armed_;
-  std::chrono::steady_clock::time_point lease_retry_{};  // not before
   std::map<std::string, Image> images_;
   std::shared_ptr<AsyncMutex> image_mutex_;  // held while an image is recorded or removed
   // By the image's digest; those of one image by VerdictKey.

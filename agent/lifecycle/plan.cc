@@ -72,10 +72,19 @@ Status Node::CheckName(const SandboxSpec& spec) const {
                    {.reason = "NAME_TAKEN", .constraint = "display_name"});
 }
 
+Status Node::CheckProgram(const SandboxSpec& spec, const Image& image) {
+  const std::vector<std::string> program = ProgramOf(spec, image);
+  if (!program.empty() && !program[0].empty()) return absl::OkStatus();
+  return MakeError(StatusCode::kInvalidArgument,
+                   StrCat("image ", spec.image, " names no program; say which with `command`"),
+                   {.reason = "NO_COMMAND", .constraint = "command"});
+}
+
 StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
   RETURN_IF_ERROR(CheckName(spec));
   ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(spec.tenant));
   ASSIGN_OR_RETURN(const Image image, FindImage(spec.image));
+  RETURN_IF_ERROR(CheckProgram(spec, image));
   const placement::Demand demand = DemandFor(tenant, image, spec);
   placement::Examiner examiner(demand, PlacementSettings());
   ASSIGN_OR_RETURN(const placement::Offer offer, examiner.Ask(HereFor(demand)));
@@ -91,7 +100,8 @@ StatusOr<Node::Plan> Node::PlanReserved(const Entry& entry) const {
   const Sandbox& record = entry.record;
   ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(record.spec.tenant));
   ASSIGN_OR_RETURN(const Image image, FindImage(record.image_digest));
-  const placement::Demand demand = DemandFor(tenant, image, record.spec);
+  placement::Demand demand = DemandFor(tenant, image, record.spec);
+  demand.memory = record.resources.memory;
   placement::Examiner examiner(demand, PlacementSettings());
   // Its place is its own: it is asked as if it did not have it.
   here_.held.Drop(record.id);
@@ -123,12 +133,6 @@ StatusOr<Node::Plan> Node::PlanOf(Sandbox record, const placement::Offer& offer,
   record.platform = offer.runtime.platform;
   plan.launch = MakeLaunch(record.spec, image, record.resources);
   plan.launch.image_rootfs = deps_.images.RootfsPath(image.digest);
-  if (plan.launch.argv.empty() || plan.launch.argv[0].empty()) {
-    return MakeError(
-        StatusCode::kInvalidArgument,
-        StrCat("image ", record.spec.image, " names no program; say which with `command`"),
-        {.reason = "NO_COMMAND", .constraint = "command"});
-  }
   plan.record = std::move(record);
   return plan;
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <numeric>
 #include <set>
 
@@ -14,14 +15,11 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
     co_await Report("store.quarantined", "node",
                     StrCat(item.what, " was set aside: ", item.why, "; now at ", item.where));
   }
-  for (const store::Quarantined& item : quarantined) {
-    if (!item.what.starts_with("node_state/")) continue;
-    // It may have been cordoned.
-    state_.cordoned = true;
-    state_.cordoned_by = "agent";
-    state_.cordon_reason =
-        "what the node knew of itself was damaged: see its events, then uncordon it";
-  }
+  const auto is_state = [](const store::Quarantined& item) {
+    return item.what.starts_with("node_state/");
+  };
+  const bool state_was_lost = std::any_of(quarantined.begin(), quarantined.end(), is_state);
+  if (state_was_lost) co_await CordonAfterDamage();
   co_await DropExpiredOverrides();
   const bool store_was_lost = !quarantined.empty();
   std::vector<size_t> all(drivers_.size());
@@ -72,6 +70,7 @@ void Node::LoadSnapshot(store::Snapshot snapshot) {
   for (const TenantUsage& usage : snapshot.usages) usage_[usage.tenant] = usage.charged;
   overheads_.Load(std::move(snapshot.overheads));
   if (snapshot.node_state) state_ = *snapshot.node_state;
+  durable_generation_ = state_.controller_generation;
   for (store::RequestRecord& request : snapshot.requests) RememberRequest(request);
   for (Sandbox& sandbox : snapshot.sandboxes) {
     Adopt(std::make_shared<Entry>(std::move(sandbox), deps_.strand));

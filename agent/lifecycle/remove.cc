@@ -14,8 +14,15 @@ Task<Status> Node::DeleteSandbox(Call call, std::string name, bool force, bool a
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const std::shared_ptr<Entry> entry = Find(name);
   if (entry == nullptr) co_return allow_missing ? absl::OkStatus() : FindOrError(name).status();
+  auto request = MakeRequest(call.request_id, "DeleteSandbox", fingerprint,
+                             StrCat("sandboxes/", entry->record.id));
+  if (entry->record.lease) {
+    const Status ended = co_await EndReservation(entry, request, "released", call);
+    // Unless a commit came before and has started it, that is all.
+    if (ended.ok() || entry->record.lease) co_return ended;
+  }
   if (!IsTerminal(entry->record.state)) {
-    if (!force && !entry->record.lease) {
+    if (!force) {
       co_return MakeError(StatusCode::kFailedPrecondition,
                           StrCat("sandbox ", entry->record.id, " is ",
                                  ToString(entry->record.state), "; stop it first, or force it"),
@@ -23,11 +30,7 @@ Task<Status> Node::DeleteSandbox(Call call, std::string name, bool force, bool a
     }
     CO_RETURN_IF_ERROR(co_await EndProgram(entry, std::chrono::milliseconds(0), call.actor));
   }
-  if (entry->removed) co_return absl::OkStatus();
-  co_return co_await RemoveEntry(entry,
-                                 MakeRequest(call.request_id, "DeleteSandbox", fingerprint,
-                                             StrCat("sandboxes/", entry->record.id)),
-                                 call.actor);
+  co_return co_await RemoveEntry(entry, std::move(request), call.actor);
 }
 
 Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecord request,

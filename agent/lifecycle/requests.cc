@@ -5,39 +5,50 @@
 #include "agent/lifecycle/node.h"
 
 namespace claw::lifecycle {
+namespace {
 
+Status CheckSameRequest(const store::RequestRecord& earlier, const std::string& method,
+                        const std::string& fingerprint) {
+  if (earlier.method == method && earlier.fingerprint == fingerprint) return absl::OkStatus();
+  return MakeError(
+      StatusCode::kInvalidArgument,
+      StrCat("request_id '", earlier.request_id, "' was used before, for another ",
+             earlier.method == method ? "content" : "call"),
+      {.reason = "REQUEST_ID_REUSED", .constraint = "request_id", .outcome = Outcome::kRefused});
+}
+
+}  // namespace
+
+// Whoever asks again for what was done gets its answer, whatever has become of the agent or of the
+// caller since. Only what is new is fenced, and refused by an agent that ends.
 Task<StatusOr<std::optional<store::RequestRecord>>> Node::BeginRequest(Call call,
                                                                        std::string method,
                                                                        std::string fingerprint) {
-  const Status unavailable = draining_ ? Unavailable("the agent is shutting down") : Status();
-  CO_RETURN_IF_ERROR(WithOutcome(unavailable, Outcome::kRefused));
-  CO_RETURN_IF_ERROR(co_await PassFence(call));
   const std::string request_id = call.request_id;
-  if (request_id.empty()) {
-    ++under_way_;
-    co_return std::nullopt;
+  for (;;) {
+    // The same request again while it is under way waits for its outcome.
+    for (auto it = requests_under_way_.find(request_id); it != requests_under_way_.end();
+         it = requests_under_way_.find(request_id)) {
+      const std::shared_ptr<Notifier> finished = it->second;
+      co_await finished->Wait();
+    }
+    if (const auto it = requests_.find(request_id); it != requests_.end()) {
+      CO_RETURN_IF_ERROR(CheckSameRequest(it->second, method, fingerprint));
+      co_return it->second;
+    }
+    if (draining_) {
+      const Status ends = Unavailable("the agent is shutting down");
+      co_return WithOutcome(ends, Outcome::kRefused);
+    }
+    CO_RETURN_IF_ERROR(CheckFence(call.fence));
+    if (call.fence.generation <= durable_generation_) break;
+    CO_RETURN_IF_ERROR(co_await RaiseGeneration(call));
   }
-  // The same request again while it is under way waits for its outcome.
-  for (auto it = requests_under_way_.find(request_id); it != requests_under_way_.end();
-       it = requests_under_way_.find(request_id)) {
-    const std::shared_ptr<Notifier> finished = it->second;
-    co_await finished->Wait();
-  }
-  const auto it = requests_.find(request_id);
-  if (it == requests_.end()) {
-    ++under_way_;
+  ++under_way_;
+  if (!request_id.empty()) {
     requests_under_way_[request_id] = std::make_shared<Notifier>(deps_.strand);
-    co_return std::nullopt;
   }
-  const store::RequestRecord& earlier = it->second;
-  if (earlier.method != method || earlier.fingerprint != fingerprint) {
-    co_return MakeError(
-        StatusCode::kInvalidArgument,
-        StrCat("request_id '", request_id, "' was used before, for another ",
-               earlier.method == method ? "content" : "call"),
-        {.reason = "REQUEST_ID_REUSED", .constraint = "request_id", .outcome = Outcome::kRefused});
-  }
-  co_return earlier;
+  co_return std::nullopt;
 }
 
 void Node::FinishRequest(const std::string& request_id) {

@@ -42,6 +42,13 @@ Status IsOver(const std::string& id) {
                    {.reason = "ALREADY_DONE", .constraint = "request_id"});
 }
 
+Status IsCommitted(const Sandbox& sandbox) {
+  return MakeError(StatusCode::kFailedPrecondition,
+                   StrCat("reservation ", sandbox.id, " has been committed: sandbox ", sandbox.id,
+                          " is ", ToString(sandbox.state)),
+                   {.reason = "COMMITTED", .constraint = "name", .outcome = Outcome::kRefused});
+}
+
 Status WasRefused() {
   return MakeError(
       StatusCode::kResourceExhausted,
@@ -141,6 +148,12 @@ Task<StatusOr<std::vector<StatusOr<Sandbox>>>> Node::Reserve(Call call, std::vec
                        StrCat("nothing was reserved; number ", i + 1, " of ", wanted.size()));
   }
   if (!entries.empty()) {
+    // Nobody commits what is not durable.
+    std::vector<AsyncMutex::Lock> locks;
+    for (const std::shared_ptr<Entry>& entry : entries) {
+      AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
+      locks.push_back(std::move(lock));
+    }
     auto request = MakeRequest(call.request_id, "Reserve", fingerprint, ToSubject(ids));
     CO_RETURN_IF_ERROR(co_await RecordPlaces(entries, std::move(request), call.actor));
   }
@@ -178,21 +191,16 @@ std::vector<StatusOr<Sandbox>> Node::ReservedEarlier(const store::RequestRecord&
 }
 
 StatusOr<std::shared_ptr<Node::Entry>> Node::FindReservation(const std::string& name) const {
-  const std::shared_ptr<Entry> entry = Find(name);
-  if (entry == nullptr) {
+  const auto it = sandboxes_.find(name);
+  if (it == sandboxes_.end()) {
     return MakeError(
         StatusCode::kNotFound,
         StrCat("there is no reservation '", name,
                "': it was never made, was released, or has expired"),
         {.reason = "RESERVATION_NOT_FOUND", .constraint = "name", .outcome = Outcome::kRefused});
   }
-  if (!entry->record.lease) {
-    return MakeError(StatusCode::kFailedPrecondition,
-                     StrCat("reservation ", name, " has been committed: sandbox ", name, " is ",
-                            ToString(entry->record.state)),
-                     {.reason = "COMMITTED", .constraint = "name", .outcome = Outcome::kRefused});
-  }
-  return entry;
+  if (!it->second->record.lease) return IsCommitted(it->second->record);
+  return it->second;
 }
 
 Task<Status> Node::ReleaseReservation(Call call, std::string name, bool allow_missing) {
@@ -208,22 +216,27 @@ Task<Status> Node::ReleaseReservation(Call call, std::string name, bool allow_mi
   }
   auto request = MakeRequest(call.request_id, "Release", fingerprint,
                              StrCat("reservations/", (*entry)->record.id));
-  co_return co_await EndReservation(*entry, std::move(request), "released", call.actor);
+  co_return co_await EndReservation(*entry, std::move(request), "released", call);
 }
 
 Task<Status> Node::EndReservation(std::shared_ptr<Entry> entry, store::RequestRecord request,
-                                  std::string why, std::string actor) {
+                                  std::string why, Call call) {
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
-  if (entry->removed) co_return absl::OkStatus();
-  if (!entry->record.lease) {
-    co_return FailedPrecondition("reservation ", entry->record.id, " has been committed");
+  CO_RETURN_IF_ERROR(CheckFence(call.fence));
+  if (entry->removed) {
+    // It has expired meanwhile, which is as good.
+    auto remember = [request](store::Transaction& txn) { return RecordRequest(txn, request); };
+    if (!request.request_id.empty()) CO_RETURN_IF_ERROR(co_await Commit(std::move(remember)));
+    RememberRequest(request);
+    co_return absl::OkStatus();
   }
+  if (!entry->record.lease) co_return IsCommitted(entry->record);
   std::vector<Event> events;
   events.push_back(MakeEvent(
       StrCat("reservation.", why), StrCat("sandboxes/", entry->record.id),
       entry->record.spec.tenant,
       StrCat(FormatBytes(ChargedBytes(entry->record.resources.memory)), " no longer charged"),
-      std::move(actor)));
+      call.actor));
   co_return co_await DropRecord(entry, std::move(request), std::move(events));
 }
 

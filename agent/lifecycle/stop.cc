@@ -15,6 +15,12 @@ Task<StatusOr<Sandbox>> Node::StopSandbox(Call call, std::string name,
   if (earlier) co_return GetSandbox(ResourceId(earlier->subject));
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
+  if (entry->record.lease) {
+    co_return MakeError(
+        StatusCode::kFailedPrecondition,
+        StrCat("sandbox ", entry->record.id, " is only reserved; release its reservation"),
+        {.reason = "NOT_STARTED", .constraint = "state", .outcome = Outcome::kRefused});
+  }
   CO_RETURN_IF_ERROR(co_await EndProgram(entry, grace.value_or(config_.stop_grace), call.actor));
   if (!call.request_id.empty()) {
     const auto request = MakeRequest(call.request_id, "StopSandbox", fingerprint,
@@ -30,10 +36,11 @@ Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::millise
                               std::string actor) {
   if (entry->record.lease) {
     store::RequestRecord nobodys;
-    const Status ended =
-        co_await EndReservation(entry, std::move(nobodys), "released", std::move(actor));
-    // A commit that came before has started it.
-    if (ended.ok() || !entry->record.lease) co_return ended;
+    Call call;
+    call.actor = actor;
+    const Status ended = co_await EndReservation(entry, std::move(nobodys), "released", call);
+    // Unless a commit came before and has started it, that is all.
+    if (ended.ok() || entry->record.lease) co_return ended;
   }
   drivers::Driver* driver = DriverFor(entry->record.driver);
   for (const int signal : {SIGTERM, SIGKILL}) {

@@ -60,6 +60,13 @@ struct SandboxStats {
   Time time{};
 };
 
+struct NodeCounts {
+  int64_t active_sandboxes = 0;  // that have not ended
+  int64_t sandboxes = 0;
+  int64_t tenants = 0;
+  int64_t images = 0;
+};
+
 // What is to be another of a tenant; absent: as it was.
 struct TenantPatch {
   std::optional<Trust> trust{};

@@ -33,19 +33,21 @@ Json SpecToJson(const SandboxSpec& spec) {
                {"working_directory", spec.working_directory},
                {"mounts", MountsToJson(spec.mounts)},
                {"workload_bytes", spec.workload_bytes},
-               {"request_bytes", spec.request_bytes},
-               {"priority", spec.priority},
                {"cpu_millis", spec.cpu_millis},
                {"pids_max", spec.pids_max},
                {"tty", spec.tty},
                {"stdin_open", spec.stdin_open},
                {"read_only_root", spec.read_only_root},
                {"auto_remove", spec.auto_remove},
-               {"labels", spec.labels},
-               {"node_selector", spec.node_selector},
-               {"tolerations", spec.tolerations},
-               {"avoid_tenants", spec.avoid_tenants},
-               {"exclusive", spec.exclusive}};
+               {"labels", spec.labels}};
+  // A request is known again by this text: what it did not say must not show, or an agent of
+  // another version would take it for another one.
+  if (spec.request_bytes != 0) json["request_bytes"] = spec.request_bytes;
+  if (spec.priority != 0) json["priority"] = spec.priority;
+  if (!spec.node_selector.empty()) json["node_selector"] = spec.node_selector;
+  if (!spec.tolerations.empty()) json["tolerations"] = spec.tolerations;
+  if (!spec.avoid_tenants.empty()) json["avoid_tenants"] = spec.avoid_tenants;
+  if (spec.exclusive) json["exclusive"] = true;
   if (spec.isolation) json["isolation"] = ToString(*spec.isolation);
   return json;
 }

@@ -6,7 +6,9 @@ namespace claw {
 
 Status BadValue(std::string_view field, std::string_view why) {
   return MakeError(StatusCode::kInvalidArgument, StrCat(field, " ", why),
-                   {.reason = "INVALID_ARGUMENT", .constraint = std::string(field)});
+                   {.reason = "INVALID_ARGUMENT",
+                    .constraint = std::string(field),
+                    .outcome = Outcome::kRefused});
 }
 
 Status ValidateText(std::string_view field, std::string_view text, size_t max_bytes) {

@@ -25,6 +25,7 @@ struct Demand {
   Tenant tenant{};
   SandboxSpec spec{};                           // has passed ValidateSpec
   std::map<std::string, ImageChoice> images{};  // by architecture, as OCI names them
+  std::optional<Memory> memory{};  // what it is charged already; absent: what it would cost now
 };
 
 }  // namespace claw::placement

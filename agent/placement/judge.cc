@@ -85,10 +85,14 @@ Examiner::View Examiner::Judge(const Platform& platform, const std::string& othe
   }
   const SandboxClass sandboxes =
       ClassOn(platform, *view.runtime, view.image->digest, view.image->family);
-  const int64_t overhead =
-      settings_.overheads->Estimate(sandboxes, view.runtime->overhead_prior_bytes, settings_.now)
-          .bytes;
-  view.memory = budget::Charge(demand_.spec.workload_bytes, overhead, demand_.spec.request_bytes);
+  if (demand_.memory) {
+    view.memory = *demand_.memory;
+  } else {
+    const budget::OverheadEstimate overhead =
+        settings_.overheads->Estimate(sandboxes, view.runtime->overhead_prior_bytes, settings_.now);
+    view.memory =
+        budget::Charge(demand_.spec.workload_bytes, overhead.bytes, demand_.spec.request_bytes);
+  }
   if (!IsGuaranteed(view.memory)) view.seen = settings_.overheads->Usage(sandboxes, settings_.now);
   return view;
 }

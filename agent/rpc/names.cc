@@ -40,8 +40,9 @@ StatusOr<std::string> StripCollection(std::string_view field, std::string_view c
 }  // namespace
 
 Status BadField(std::string_view field, std::string_view why) {
-  return MakeError(StatusCode::kInvalidArgument, StrCat(field, " ", why),
-                   {.reason = "BAD_FIELD", .constraint = std::string(field)});
+  return MakeError(
+      StatusCode::kInvalidArgument, StrCat(field, " ", why),
+      {.reason = "BAD_FIELD", .constraint = std::string(field), .outcome = Outcome::kRefused});
 }
 
 StatusOr<std::string> ParseSandboxName(std::string_view field, std::string_view name) {

@@ -1,6 +1,7 @@
 #include "agent/rpc/node_view.h"
 
-#include <algorithm>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "agent/rpc/budget_calls.h"
 #include "agent/rpc/convert.h"
@@ -35,14 +36,23 @@ void SetDriver(const lifecycle::DriverState& state, pb::DriverStatus* status) {
 }
 
 void SetCounts(const lifecycle::Node& node, pb::Node* out) {
-  const std::vector<Sandbox> sandboxes = node.ListSandboxes();
-  const auto active = std::count_if(sandboxes.begin(), sandboxes.end(), [](const Sandbox& sandbox) {
-    return !IsTerminal(sandbox.state);
-  });
-  out->set_active_sandboxes(static_cast<int32_t>(active));
-  out->set_total_sandboxes(static_cast<int32_t>(sandboxes.size()));
-  out->set_tenants(static_cast<int32_t>(node.ListTenants().size()));
-  out->set_images(static_cast<int32_t>(node.ListImages().size()));
+  const lifecycle::NodeCounts counts = node.counts();
+  out->set_active_sandboxes(static_cast<int32_t>(counts.active_sandboxes));
+  out->set_total_sandboxes(static_cast<int32_t>(counts.sandboxes));
+  out->set_tenants(static_cast<int32_t>(counts.tenants));
+  out->set_images(static_cast<int32_t>(counts.images));
+}
+
+// The same bytes for the same content: a map's order is not.
+std::string ToBytes(const pb::Node& node) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream text(&bytes);
+    google::protobuf::io::CodedOutputStream out(&text);
+    out.SetSerializationDeterministic(true);
+    node.SerializeToCodedStream(&out);
+  }
+  return bytes;
 }
 
 void SetCordon(const NodeState& state, pb::Cordon* out) {
@@ -90,7 +100,7 @@ class NodeWatch {
     // An event that changes nothing that is shown here is no change of the node.
     pb::Node plain = change.node();
     plain.clear_revision();
-    std::string bytes = plain.SerializeAsString();
+    std::string bytes = ToBytes(plain);
     if (bytes == sent_) co_return absl::OkStatus();
     sent_ = std::move(bytes);
     const bool taken = co_await sink_.Write(std::move(change));

@@ -5,6 +5,7 @@
 #include "agent/rpc/convert.h"
 #include "agent/rpc/names.h"
 #include "agent/rpc/node_view.h"
+#include "agent/rpc/page.h"
 #include "agent/rpc/status.h"
 
 namespace claw::rpc {
@@ -13,8 +14,9 @@ namespace {
 using google::protobuf::Empty;
 
 constexpr int kMaxBatch = 1000;
+constexpr size_t kMaxBatchBytes = 1 << 20;
 // In the details of a refusal, which have to fit gRPC's trailers.
-constexpr int kMaxUnmet = 4;
+constexpr int kMaxUnmet = 3;
 
 pb::Constraint ToProto(const placement::Constraint& constraint) {
   pb::Constraint proto;
@@ -87,7 +89,13 @@ Status ExplainRefusal(const Context& context, const SandboxSpec& spec, const Sta
   const ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail{});
   if (detail.outcome != Outcome::kRefused) return status;
   const auto explained = context.node.Explain(spec);
-  if (!explained.ok() || explained->empty() || explained->front().fits) return status;
+  if (!explained.ok() || explained->empty()) return status;
+  const auto is_the_one = [&detail](const placement::Constraint& one) {
+    return !one.met && one.name == detail.constraint;
+  };
+  const auto& constraints = explained->front().constraints;
+  // It was refused for something else, or things have changed since.
+  if (std::none_of(constraints.begin(), constraints.end(), is_the_one)) return status;
   pb::Explanation proto = ToProto(explained->front());
   pb::Explanation unmet = proto;
   unmet.clear_constraints();
@@ -95,7 +103,10 @@ Status ExplainRefusal(const Context& context, const SandboxSpec& spec, const Sta
     if (one.met() || unmet.constraints_size() == kMaxUnmet) continue;
     pb::Constraint* out = unmet.add_constraints();
     *out = one;
-    out->set_problem(Shorten(one.problem()));
+    for (std::string* text :
+         {out->mutable_needed(), out->mutable_available(), out->mutable_problem()}) {
+      *text = Shorten(*text);
+    }
   }
   return WithMessage(status, unmet);
 }
@@ -143,6 +154,10 @@ Task<StatusOr<pb::ReserveBatchResponse>> ReserveBatch(const Context& context,
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (request.items().empty() || request.items_size() > kMaxBatch) {
     co_return BadField("items", StrCat("has ", request.items_size(), ", not 1 to ", kMaxBatch));
+  }
+  // The answer holds all of it and more, and has to be one message.
+  if (request.ByteSizeLong() > kMaxBatchBytes) {
+    co_return BadField("items", "take more than 1 MiB together; make several batches of them");
   }
   std::vector<lifecycle::Wanted> wanted;
   for (const pb::ReserveBatchRequest::Item& item : request.items()) {
@@ -195,13 +210,16 @@ Task<StatusOr<pb::Reservation>> GetReservation(const Context& context,
 }
 
 Task<StatusOr<pb::ListReservationsResponse>> ListReservations(
-    const Context& context, const pb::ListReservationsRequest& /*request*/) {
-  pb::ListReservationsResponse response;
-  const std::vector<Sandbox> sandboxes = context.node.ListSandboxes();
-  for (const Sandbox& sandbox : sandboxes) {
-    if (sandbox.lease) *response.add_reservations() = ToReservation(context, sandbox);
-  }
-  co_return response;
+    const Context& context, const pb::ListReservationsRequest& request) {
+  std::vector<Sandbox> held = context.node.ListSandboxes();
+  std::erase_if(held, [](const Sandbox& sandbox) { return !sandbox.lease; });
+  const auto key = [](const Sandbox& sandbox) {
+    return StrCat(NumberKey(ToMicros(sandbox.created_at)), sandbox.id);
+  };
+  const auto add = [&context](const Sandbox& sandbox, pb::ListReservationsResponse& out) {
+    *out.add_reservations() = ToReservation(context, sandbox);
+  };
+  co_return RespondPage<pb::ListReservationsResponse>("reservations", held, key, request, add);
 }
 
 }  // namespace claw::rpc

@@ -57,9 +57,7 @@ pb::RpcStatus ToRpcStatus(const Status& status) {
   pb::RpcStatus details;
   details.set_code(static_cast<int>(status.code()));
   details.set_message(Printable(ToStd(status.message()), kMaxMessageBytes));
-  std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  // What is wrong with a request is found before anything is done.
-  if (detail && status.code() == StatusCode::kInvalidArgument) detail->outcome = Outcome::kRefused;
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
   if (detail) details.add_details()->PackFrom(ToProto(*detail));
   status.ForEachPayload([&details](absl::string_view url, const absl::Cord& payload) {
     if (!ToStd(url).starts_with(kTypeUrl)) return;

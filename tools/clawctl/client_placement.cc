@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "claw/node/v1/node.grpc.pb.h"
@@ -51,10 +53,17 @@ Status Client::Release(pb::ReleaseRequest request) {
 }
 
 StatusOr<std::vector<pb::Reservation>> Client::ListReservations() {
-  ASSIGN_OR_RETURN(const pb::ListReservationsResponse response,
-                   CLAW_UNARY(PlacementService, ListReservations, pb::ListReservationsRequest()));
-  return std::vector<pb::Reservation>(response.reservations().begin(),
-                                      response.reservations().end());
+  pb::ListReservationsRequest request;
+  request.set_page_size(1000);
+  std::vector<pb::Reservation> reservations;
+  do {
+    ASSIGN_OR_RETURN(pb::ListReservationsResponse page,
+                     CLAW_UNARY(PlacementService, ListReservations, request));
+    std::move(page.mutable_reservations()->begin(), page.mutable_reservations()->end(),
+              std::back_inserter(reservations));
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return reservations;
 }
 
 }  // namespace claw::ctl

@@ -104,7 +104,9 @@ class Places {
   void ReleaseAll() {
     grpc::ClientContext listed;
     pb::ListReservationsResponse held;
-    Check(places_->ListReservations(&listed, {}, &held), "ListReservations");
+    pb::ListReservationsRequest all;
+    all.set_page_size(1000);
+    Check(places_->ListReservations(&listed, all, &held), "ListReservations");
     for (const pb::Reservation& one : held.reservations()) {
       grpc::ClientContext context;
       pb::ReleaseRequest request;

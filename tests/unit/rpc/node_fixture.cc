@@ -1,5 +1,7 @@
 #include "tests/unit/rpc/node_fixture.h"
 
+#include <SQLiteCpp/SQLiteCpp.h>
+
 #include <csignal>
 #include <cstdio>
 #include <stdexcept>
@@ -98,12 +100,21 @@ void NodeFixture::Crash(const std::function<void()>& meanwhile) {
   StartAgain();
 }
 
-void NodeFixture::StartAgain() {
+void NodeFixture::Damage(const std::string& sql) {
+  Stop();
+  StartAgain([&] {
+    SQLite::Database db((dir_.path() / "clawlet.db").string(), SQLite::OPEN_READWRITE);
+    db.exec(sql);
+  });
+}
+
+void NodeFixture::StartAgain(const std::function<void()>& before) {
   context_.reset();
   node_.reset();
   drivers_.clear();
   store_.reset();
   pool_.reset();
+  if (before) before();
   Start();
 }
 
@@ -182,7 +193,7 @@ void NodeFixture::Start() {
     const auto busy = boost::asio::make_work_guard(strand);
     strand.run();
   });
-  const Status recovered = Run(node_->Recover(store_->TakeSnapshot(), {}));
+  const Status recovered = Run(node_->Recover(store_->TakeSnapshot(), store_->quarantined()));
   if (!recovered.ok()) throw std::runtime_error(ToLogString(recovered));
 }
 

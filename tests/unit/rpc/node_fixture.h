@@ -67,6 +67,9 @@ class NodeFixture {
   // agent does any more but the drivers' calls that are under way: it lets go of blocked steps.
   void Crash(const std::function<void()>& meanwhile = {});
 
+  // The agent ends, and another one comes up after this was done to its records.
+  void Damage(const std::string& sql);
+
   // What the machine's settings are from now on.
   void ChangeMachine(const std::function<void(MachineFacts&)>& change);
 
@@ -92,7 +95,7 @@ class NodeFixture {
   void Start();
   void Stop();
   void StopAtOnce(const std::function<void()>& meanwhile = {});
-  void StartAgain();
+  void StartAgain(const std::function<void()>& before = {});
 
   TempDir dir_;
   lifecycle::NodeConfig config_;

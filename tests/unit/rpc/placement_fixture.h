@@ -97,6 +97,13 @@ class PlacementFixture : public ServiceFixture {
     FAIL("there was no event " << type);
   }
 
+  // The agent ends, its records are changed, and it comes up again.
+  void Damage(const std::string& sql) {
+    Shutdown();
+    NodeFixture::Damage(sql);
+    Serve();
+  }
+
   // The agent is gone from one instruction to the next; another one comes up on what it left.
   void Crash() {
     Shutdown();

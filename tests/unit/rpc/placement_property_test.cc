@@ -194,13 +194,17 @@ TEST_CASE("a thousand callers at once never get more than there is") {
 // The agent dies at each step of a reservation's life; whoever asks again with the same ids gets
 // one sandbox, or the answer that there is none, and always the same one.
 TEST_CASE("one request id has one answer across a crash at every step") {
-  enum class Moment { kReserved, kCreated, kStarted, kRunning };
-  const auto moment =
-      GENERATE(Moment::kReserved, Moment::kCreated, Moment::kStarted, Moment::kRunning);
+  enum class Moment { kReserved, kCreated, kStarted, kRunning, kReleased };
+  const auto moment = GENERATE(Moment::kReserved, Moment::kCreated, Moment::kStarted,
+                               Moment::kRunning, Moment::kReleased);
   Places node;
   const StatusOr<Sandbox> held = node.Reserve(Places::Spec(), "reserve");
   REQUIRE(held.ok());
   if (moment == Moment::kRunning) REQUIRE(node.Commit(held->id, "commit").ok());
+  if (moment == Moment::kReleased) {
+    REQUIRE(
+        node.Run(node.node().ReleaseReservation({.request_id = "release"}, held->id, false)).ok());
+  }
   if (moment == Moment::kCreated || moment == Moment::kStarted) {
     // The driver does what it was asked for, and nobody hears of it.
     const auto gate = node.world().Block(moment == Moment::kCreated ? Step::kCreate : Step::kStart);
@@ -211,6 +215,15 @@ TEST_CASE("one request id has one answer across a crash at every step") {
     node.Crash();
   }
 
+  if (moment == Moment::kReleased) {
+    CHECK(
+        node.Run(node.node().ReleaseReservation({.request_id = "release"}, held->id, false)).ok());
+    CHECK(node.Commit(held->id, "commit").status().code() == StatusCode::kNotFound);
+    const StatusOr<Sandbox> over = node.Reserve(Places::Spec(), "reserve");
+    CHECK(GetErrorDetail(over.status())->reason == "ALREADY_DONE");
+    CHECK(node.Look().memory.charged_bytes == 0);
+    return;
+  }
   const StatusOr<Sandbox> again = node.Reserve(Places::Spec(), "reserve");
   const StatusOr<Sandbox> first = node.Commit(held->id, "commit");
   const StatusOr<Sandbox> second = node.Commit(held->id, "commit");

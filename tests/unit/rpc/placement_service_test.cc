@@ -63,7 +63,7 @@ TEST_CASE("a place that is released is free, and nobody can commit it") {
   const grpc::Status late = node.TryCommit(held, "late", &sandbox);
   CHECK(late.error_code() == grpc::StatusCode::NOT_FOUND);
   CHECK(WasRefused(late));
-  // Stop and delete of what is only held release it, too.
+  // To delete what is only held releases it, too.
   const pb::Reservation second = node.Reserve();
   REQUIRE(node.Delete(second.sandbox().name()).ok());
   CHECK(node.Reservations().empty());
@@ -194,6 +194,104 @@ TEST_CASE("a stale controller is refused before anything is done") {
   pb::CreateSandboxRequest create = ServiceFixture::Request();
   create.mutable_fence()->set_controller_generation(4);
   CHECK(DetailOf(node.TryCreate(create)).reason() == "STALE_CONTROLLER");
+}
+
+TEST_CASE("whoever asks again for what was done is answered, whatever has changed since") {
+  PlacementFixture node;
+  node.Prepare();
+  pb::CreateSandboxRequest create = ServiceFixture::Request();
+  create.set_request_id("mine");
+  create.mutable_fence()->set_incarnation_id(node.GetNode().incarnation_id());
+  create.mutable_fence()->set_controller_generation(3);
+  const pb::Sandbox made = node.Create(create);
+  pb::CordonNodeRequest newer;
+  newer.mutable_fence()->set_controller_generation(4);
+  pb::Node shown;
+  Call call;
+  REQUIRE(node.nodes->CordonNode(&call, newer, &shown).ok());
+  node.Crash();
+  // Told that nothing was done, it would start a second one elsewhere.
+  CHECK(node.Create(create).name() == made.name());
+  create.set_request_id("another");
+  CHECK(DetailOf(node.TryCreate(create)).reason() == "STALE_INCARNATION");
+  CHECK(node.Uncordon().controller_generation() == 4);
+}
+
+TEST_CASE("a place is committed at the charge at which it was reserved") {
+  PlacementFixture node;
+  node.Prepare();
+  // Full, to the last one that fits.
+  std::vector<pb::Reservation> held;
+  pb::ReserveRequest request = PlacementFixture::Wanted();
+  request.mutable_spec()->set_workload_bytes(kGiB);
+  for (pb::Reservation one; node.TryReserve(request, &one).ok();) held.push_back(one);
+  REQUIRE(held.size() > 2);
+  const pb::Sandbox running = node.Commit(held.front());
+  // Its runtime turns out to be dearer than was thought.
+  const std::string id = ServiceFixture::IdOf(running);
+  REQUIRE(node.world().SetMemoryUsage(id, 2 * kGiB).ok());
+  node.Run(node.node().Measure());
+  node.clock().Advance(std::chrono::seconds(61));
+  node.Run(node.node().Measure());
+  CHECK(node.Commit(held[1]).resources().memory().cgroup_max_bytes() ==
+        held[1].sandbox().resources().memory().cgroup_max_bytes());
+}
+
+TEST_CASE("a reservation cannot be stopped, and what is committed is deleted by force alone") {
+  PlacementFixture node;
+  node.Prepare();
+  const pb::Reservation held = node.Reserve();
+  pb::StopSandboxRequest stop;
+  stop.set_name(held.sandbox().name());
+  pb::Sandbox stopped;
+  {
+    Call call;
+    CHECK(DetailOf(node.sandboxes->StopSandbox(&call, stop, &stopped)).reason() == "NOT_STARTED");
+  }
+  CHECK(node.Reservations().size() == 1);
+  pb::DeleteSandboxRequest remove;
+  remove.set_name(held.sandbox().name());
+  remove.set_request_id("remove");
+  google::protobuf::Empty empty;
+  for (int i = 0; i < 2; ++i) {
+    Call call;
+    CHECK(node.sandboxes->DeleteSandbox(&call, remove, &empty).ok());
+  }
+  CHECK(node.Charged() == 0);
+  // The deletion waits for the commit that came first, and then it is a sandbox.
+  const pb::Reservation second = node.Reserve();
+  const auto gate = node.world().Block(drivers::Step::kCreate);
+  auto commit =
+      node.Begin(node.node().CommitReservation({}, ServiceFixture::IdOf(second.sandbox())));
+  REQUIRE(gate->AwaitArrival());
+  auto removal = node.Begin(
+      node.node().DeleteSandbox({}, ServiceFixture::IdOf(second.sandbox()), true, false));
+  gate->Release();
+  CHECK(commit.get().ok());
+  CHECK(removal.get().ok());
+  CHECK(node.world().running().empty());
+  CHECK(node.Charged() == 0);
+}
+
+TEST_CASE("a lease that ends while its place is committed holds no other up") {
+  PlacementFixture node;
+  node.Prepare();
+  SandboxSpec spec;
+  spec.tenant = "acme";
+  spec.image = "app";
+  const std::vector<lifecycle::Wanted> wanted(
+      2, {.spec = spec, .ttl = std::chrono::milliseconds(300)});
+  const auto held = node.Run(node.node().Reserve({}, wanted, true));
+  REQUIRE(held.ok());
+  const auto gate = node.world().Block(drivers::Step::kCreate);
+  auto commit = node.Begin(node.node().CommitReservation({}, held->at(0)->id));
+  REQUIRE(gate->AwaitArrival());
+  node.AwaitEvent("reservation.expired");
+  CHECK(node.Reservations().empty());
+  gate->Release();
+  const StatusOr<Sandbox> running = commit.get();
+  REQUIRE(running.ok());
+  CHECK(running->state == SandboxState::kRunning);
 }
 
 TEST_CASE("many places are taken together or not at all, or as many as there are") {
@@ -407,6 +505,64 @@ TEST_CASE("a watch of the node says what has changed, and goes on where it was")
   CHECK(DetailOf(none->Finish()).reason() == "REVISION_UNKNOWN");
 }
 
+TEST_CASE("what a node that was damaged does not know of itself keeps it closed") {
+  PlacementFixture node;
+  node.Prepare();
+  node.Cordon("under repair");
+  node.Uncordon();
+  node.Damage("UPDATE node_state SET body = replace(body, 'false', 'maybe')");
+  CHECK(node.GetNode().cordon().cordoned_by() == "agent");
+  node.Restart();
+  CHECK(node.GetNode().cordon().reason().find("damaged") != std::string::npos);
+  pb::Reservation none;
+  CHECK(DetailOf(node.TryReserve(PlacementFixture::Wanted(), &none)).reason() == "CORDONED");
+  node.Uncordon();
+  node.Reserve();
+}
+
+TEST_CASE("reservations are listed page by page") {
+  PlacementFixture node;
+  node.Prepare();
+  for (int i = 0; i < 5; ++i) node.Reserve();
+  pb::ListReservationsRequest request;
+  request.set_page_size(2);
+  std::set<std::string> names;
+  int pages = 0;
+  do {
+    pb::ListReservationsResponse page;
+    Call call;
+    REQUIRE(node.placement->ListReservations(&call, request, &page).ok());
+    CHECK(page.reservations_size() <= 2);
+    for (const pb::Reservation& one : page.reservations()) names.insert(one.name());
+    request.set_page_token(page.next_page_token());
+    ++pages;
+  } while (!request.page_token().empty());
+  CHECK(names.size() == 5);
+  CHECK(pages == 3);
+}
+
+TEST_CASE("the details of a refusal fit where gRPC puts them, whatever was asked for") {
+  lifecycle::NodeConfig config;
+  for (int i = 0; i < 60; ++i) config.labels[StrCat("label-", i)] = std::string(1000, 'x');
+  PlacementFixture node(config);
+  node.Prepare();
+  pb::ReserveRequest request = PlacementFixture::Wanted();
+  for (int i = 0; i < 64; ++i) {
+    (*request.mutable_spec()->mutable_node_selector())[StrCat("wanted-", i)] =
+        std::string(1000, 'y');
+  }
+  request.mutable_spec()->set_cpu_millis(9000);
+  request.mutable_spec()->set_workload_bytes(kGiB * 100);
+  pb::Reservation none;
+  const grpc::Status refused = node.TryReserve(request, &none);
+  CHECK(DetailOf(refused).reason() == "LABELS_DIFFER");
+  CHECK(WasRefused(refused));
+  pb::RpcStatus details;
+  REQUIRE(details.ParseFromString(refused.error_details()));
+  CHECK(details.details_size() == 2);
+  CHECK(refused.error_details().size() < 6000);
+}
+
 TEST_CASE("bad requests for places are named") {
   PlacementFixture node;
   node.Prepare();
@@ -427,6 +583,14 @@ TEST_CASE("bad requests for places are named") {
   pb::ReserveBatchResponse response;
   Call call;
   CHECK(DetailOf(node.placement->ReserveBatch(&call, batch, &response)).constraint() == "items");
+  for (int i = 0; i < 20; ++i) {
+    *batch.add_items()->mutable_spec() = PlacementFixture::Wanted().spec();
+    batch.mutable_items(i)->mutable_spec()->add_env("A=" + std::string(100'000, 'x'));
+  }
+  Call large;
+  const grpc::Status too_large = node.placement->ReserveBatch(&large, batch, &response);
+  CHECK(DetailOf(too_large).constraint() == "items");
+  CHECK(WasRefused(too_large));
   pb::Reservation odd;
   for (const char* name : {"", "reservations/", "reservations/../x", "sandboxes/abc"}) {
     odd.set_name(name);
