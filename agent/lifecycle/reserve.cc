@@ -226,7 +226,9 @@ Task<Status> Node::EndReservation(std::shared_ptr<Entry> entry, store::RequestRe
   if (entry->removed) {
     // It has expired meanwhile, which is as good.
     auto remember = [request](store::Transaction& txn) { return RecordRequest(txn, request); };
-    if (!request.request_id.empty()) CO_RETURN_IF_ERROR(co_await Commit(std::move(remember)));
+    if (!request.request_id.empty()) {
+      CO_RETURN_IF_ERROR(co_await Commit(std::move(remember)));
+    }
     RememberRequest(request);
     co_return absl::OkStatus();
   }
