@@ -176,7 +176,7 @@ Task<Status> Node::DeleteImage(Call call, std::string reference_or_digest, bool 
   co_return absl::OkStatus();
 }
 
-Task<StatusOr<Node::Garbage>> Node::CollectImages(Call call, bool all, bool validate_only) {
+Task<StatusOr<Garbage>> Node::CollectImages(Call call, bool all, bool validate_only) {
   co_await Uncancellable();
   const std::string what = all ? "all" : "unnamed";
   CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "CollectGarbage", what));

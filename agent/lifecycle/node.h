@@ -16,6 +16,7 @@
 #include "agent/lifecycle/views.h"
 #include "agent/model/event.h"
 #include "agent/model/image.h"
+#include "agent/model/network.h"
 #include "agent/model/node_state.h"
 #include "agent/model/sandbox.h"
 #include "agent/placement/examine.h"
@@ -62,11 +63,9 @@ class Node {
   std::vector<Image> ListImages() const;  // by digest
   int CountImageUsers(const std::string& digest) const;
   Task<Status> DeleteImage(Call call, std::string reference_or_digest, bool allow_missing);
-  using Garbage = lifecycle::Garbage;
   Task<StatusOr<Garbage>> CollectImages(Call call, bool all, bool validate_only);
 
-  // create.cc: answers when it runs and has been proven. validate_only: what would run, without an
-  // effect.
+  // create.cc: answers when it runs and has been proven. validate_only: what would run, no effect.
   Task<StatusOr<Sandbox>> CreateSandbox(Call call, SandboxSpec spec, bool validate_only);
   // reserve.cc: holds places for a while, charged as if they ran; commit.cc starts what a place was
   // held for. All of them in one transaction, and with `all_or_nothing` all or none: then the error
@@ -74,8 +73,7 @@ class Node {
   // it leaves behind.
   Task<StatusOr<std::vector<StatusOr<Sandbox>>>> Reserve(Call call, std::vector<Wanted> wanted,
                                                          bool all_or_nothing);
-  // Asks everything anew; what is refused stays reserved. Once it has begun, the place is used up,
-  // whatever comes of the start.
+  // Asks everything anew; what is refused stays reserved. Once it has begun, the place is used up.
   Task<StatusOr<Sandbox>> CommitReservation(Call call, std::string name);
   Task<Status> ReleaseReservation(Call call, std::string name, bool allow_missing);
   // create.cc: what may have changed since somebody looked last: runtimes, limits, pressure, disk.
@@ -91,12 +89,10 @@ class Node {
   StatusOr<Sandbox> GetSandbox(const std::string& name) const;
   std::vector<Sandbox> ListSandboxes() const;             // by creation time, then id
   Task<StatusOr<Sandbox>> WaitSandbox(std::string name);  // until its program has ended; CANCELLED
-  using SandboxStats = lifecycle::SandboxStats;
   Task<StatusOr<std::vector<SandboxStats>>> GetStats(std::string name);  // empty name: all that run
   // measure.cc
   // Looks at what runs now and learns from it; it is done by itself every measure_interval.
   Task<void> Measure();
-  using OverheadView = lifecycle::OverheadView;
   // Each image with each healthy driver, and what else has been measured; by driver, then image.
   std::vector<OverheadView> ListOverheads(int64_t workload_bytes = kDefaultWorkloadBytes,
                                           int64_t request_bytes = 0) const;
@@ -115,14 +111,25 @@ class Node {
   // chargeback.cc
   Tally TakeTally();
   const Counters& counters() const { return counters_; }
+  // network_policies.cc: a change is in force for all sandboxes under the policy when the call
+  // answers, or has not been made. NOT_FOUND, reason NETWORK_POLICY_NOT_FOUND.
+  Task<StatusOr<NamedNetworkPolicy>> PutNetworkPolicy(Call call, NamedNetworkPolicy wanted);
+  StatusOr<NamedNetworkPolicy> GetNetworkPolicy(const std::string& name) const;
+  std::vector<NamedNetworkPolicy> ListNetworkPolicies() const;  // by name
+  // FAILED_PRECONDITION, reason NETWORK_POLICY_IN_USE, as long as a tenant refers to it.
+  Task<Status> DeleteNetworkPolicy(Call call, std::string name, bool allow_missing);
+  // network.cc: replaces the sandbox's own policy.
+  Task<StatusOr<Sandbox>> SetSandboxNetwork(Call call, std::string name,
+                                            std::optional<NetworkPolicy> policy);
+  Task<StatusOr<std::vector<NetworkView>>> ShowNetworks(std::string name);  // empty: all
+
   // stop.cc
   Task<StatusOr<Sandbox>> StopSandbox(Call call, std::string name,
                                       std::optional<std::chrono::milliseconds> grace);
   // remove.cc
   Task<Status> DeleteSandbox(Call call, std::string name, bool force, bool allow_missing);
 
-  // streams.cc: what a running sandbox offers. The objects are used off the strand, by their one
-  // owner.
+  // streams.cc: what a running sandbox offers. The objects are used off the strand by one owner.
   Task<StatusOr<std::unique_ptr<drivers::LogReader>>> OpenLog(std::string name);
   Task<StatusOr<UniqueFd>> OpenInput(std::string name);
   Task<Status> ResizeTerminal(std::string name, int rows, int columns);
@@ -150,7 +157,7 @@ class Node {
   Task<StatusOr<std::vector<Event>>> ReadEvents(store::EventQuery query);
   // Every event from now on. Ends with RESOURCE_EXHAUSTED if its owner does not keep up.
   std::unique_ptr<EventSubscription> Subscribe();
-  // Of the newest event that is durable: the state that the node shows lacks nothing up to it.
+  // Of the newest durable event: the state that the node shows lacks nothing up to it.
   int64_t revision() const { return durable_revision_; }
 
   NodeCounts counts() const;
@@ -166,8 +173,7 @@ class Node {
 
   // check.cc: looks at the node anew.
   Task<std::vector<NodeCheck>> CheckNode();
-  // The config says hardened, and every check for that has passed when it was last looked.
-  bool hardened() const;
+  bool hardened() const;  // the config says so, and every check passed when it was last looked
 
   // shutdown.cc: takes no new work, waits for what is under way. Sandboxes go on running.
   Task<void> Drain();
@@ -296,10 +302,7 @@ class Node {
                         const Image& image) const;
 
   // reserve.cc
-  struct Placed {
-    std::shared_ptr<Entry> entry;
-    std::shared_ptr<Plan> plan;
-  };
+  struct Placed;  // an entry and its plan
   // A place in memory, charged from now on; RecordPlaces makes it durable or takes it back.
   StatusOr<Placed> Place(const Call& call, const SandboxSpec& spec,
                          std::optional<std::chrono::milliseconds> ttl);
@@ -331,8 +334,7 @@ class Node {
   // create.cc
   Task<void> LookAtRoom();
   Task<StatusOr<Sandbox>> Launch(std::shared_ptr<Entry> entry, Plan plan);
-  // Undoes what a start has done and records why; the sandbox's record goes if nothing of it is
-  // left.
+  // Undoes what a start has done and records why; the record goes if nothing of it is left.
   Task<Status> AbandonStart(std::shared_ptr<Entry> entry, Status why);
   Task<Status> ForgetStart(std::shared_ptr<Entry> entry, const Status& why);
 
@@ -367,7 +369,7 @@ class Node {
   // remove.cc
   Task<Status> RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecord request,
                            std::string actor);
-  // All that a driver has of a sandbox. `released`: Destroy has worked before, only files are left.
+  // All that there is of a sandbox. `released`: Destroy has worked before, only files are left.
   Task<Status> Erase(drivers::Driver* driver, std::string id, bool released);
 
   // recover.cc
@@ -427,8 +429,9 @@ class Node {
   std::optional<std::chrono::steady_clock::time_point> explained_told_{};
   int64_t group_ooms_ = 0;        // as of the last look
   bool ran_out_ = false;          // since the last measurement the sandboxes wanted too much
-  bool nobody_to_evict_ = false;  // that has been told, of the band that the node is in
+  bool nobody_to_evict_ = false;  // that has been told, of this band
   std::map<std::string, std::shared_ptr<StartGate>> start_gates_;  // by driver
+  std::map<std::string, NamedNetworkPolicy> network_policies_;
   Status memory_limit_ = Unavailable("the limit around all sandboxes has not been set");
   std::map<std::string, store::RequestRecord> requests_;
   std::map<std::string, std::shared_ptr<Notifier>> requests_under_way_;

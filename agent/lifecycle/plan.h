@@ -12,6 +12,11 @@ struct Node::Plan {
   Tenant tenant{};
 };
 
+struct Node::Placed {
+  std::shared_ptr<Entry> entry;
+  std::shared_ptr<Plan> plan;
+};
+
 // Sets what the record says of its driver and runtime, as they were found.
 void SetRuntime(const DriverState& state, Sandbox& record);
 

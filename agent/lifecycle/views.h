@@ -14,6 +14,7 @@
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
 #include "drivers/driver.h"
+#include "drivers/network/network.h"
 
 // What a node is asked with, and what it shows of itself.
 
@@ -58,6 +59,15 @@ struct SandboxStats {
   std::string id{};
   drivers::Stats stats{};
   Time time{};
+};
+
+// How a sandbox is connected and what passed.
+struct NetworkView {
+  Sandbox sandbox{};
+  // The policies in force, the tenant's before its own; none: everything is denied.
+  std::vector<network::NetworkPlan::Layer> layers{};
+  network::NetworkCounters counters{};
+  std::vector<network::ResolvedName> names{};
 };
 
 struct NodeCounts {

@@ -11,6 +11,7 @@ namespace claw::metrics {
 namespace {
 
 using lifecycle::Node;
+using lifecycle::OverheadView;
 
 // An image's name in a label where it has no family: as long as people write them.
 constexpr size_t kShortDigest = std::string_view("sha256:").size() + 12;
@@ -176,15 +177,15 @@ void AddDrivers(const Node& node, Families& out) {
 }
 
 // Classes of the runtimes that are in use now; others can no longer get new sandboxes.
-std::vector<Node::OverheadView> CurrentClasses(const Node& node) {
+std::vector<OverheadView> CurrentClasses(const Node& node) {
   std::set<std::array<std::string, 3>> current;
   for (const lifecycle::DriverState& state : node.drivers()) {
     if (!state.fingerprint.healthy) continue;
     current.insert({std::string(state.driver->name()), state.fingerprint.runtime_version,
                     state.fingerprint.platform});
   }
-  std::vector<Node::OverheadView> classes = node.ListOverheads();
-  std::erase_if(classes, [&](const Node::OverheadView& one) {
+  std::vector<OverheadView> classes = node.ListOverheads();
+  std::erase_if(classes, [&](const OverheadView& one) {
     const SandboxClass& what = one.sandboxes;
     return current.count({what.driver, what.runtime_version, what.platform}) == 0;
   });
@@ -207,7 +208,7 @@ struct ClassLabels {
 void AddClasses(const Node& node, Families& out) {
   std::map<ClassLabels, budget::OverheadEstimate> shown;
   int64_t omitted = 0;
-  for (Node::OverheadView& one : CurrentClasses(node)) {
+  for (OverheadView& one : CurrentClasses(node)) {
     const bool fits = shown.size() < kMaxClasses &&
                       shown.try_emplace(ClassLabels(one.sandboxes), one.estimate).second;
     if (!fits) ++omitted;

@@ -11,6 +11,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/status.h"
 #include "agent/model/isolation.h"
+#include "agent/model/network.h"
 #include "agent/model/resources.h"
 #include "agent/model/tenant.h"
 
@@ -78,6 +79,7 @@ struct SandboxSpec {
   std::vector<std::string> avoid_tenants{};
   // … and, if this is set, nothing of any other tenant, now or later.
   bool exclusive = false;
+  NetworkSpec network{};
 
   bool operator==(const SandboxSpec&) const = default;
 };
@@ -136,8 +138,10 @@ struct Sandbox {
   std::string image_digest{};
   Resources resources{};
   DriverHandle handle{};
-  ProcessIdentity process{};    // the sandbox's first process on the host
-  std::string runtime_proof{};  // what was seen after the start, in a sentence
+  NetworkMode network_mode = NetworkMode::kNone;  // as it was decided
+  std::optional<NetworkAttachment> network{};     // once it is connected
+  ProcessIdentity process{};                      // the sandbox's first process on the host
+  std::string runtime_proof{};                    // what was seen after the start, in a sentence
   std::optional<ExitInfo> exit{};
   std::string failure{};  // why it is kFailed or kLost
   // False as long as anything of it may be left on the host. Until then its memory stays charged.

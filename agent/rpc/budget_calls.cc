@@ -33,7 +33,7 @@ StatusOr<Wanted> ParseWanted(int64_t workload_bytes, int64_t request_bytes) {
   return wanted;
 }
 
-pb::OverheadClass ToProto(const lifecycle::Node::OverheadView& view) {
+pb::OverheadClass ToProto(const lifecycle::OverheadView& view) {
   pb::OverheadClass out;
   out.set_image_digest(view.sandboxes.image_digest);
   out.set_image_family(view.sandboxes.image_family);
@@ -157,9 +157,9 @@ Task<StatusOr<pb::Budget>> GetBudget(const Context& context, const pb::GetBudget
   budget.set_measured_overhead_bytes(memory.measured_overhead_bytes);
   budget.set_workload_bytes(wanted.workload_bytes);
   budget.set_memory_request_bytes(wanted.request_bytes);
-  std::vector<lifecycle::Node::OverheadView> views =
+  std::vector<lifecycle::OverheadView> views =
       node.ListOverheads(wanted.workload_bytes, wanted.request_bytes);
-  for (const lifecycle::Node::OverheadView& view : views) {
+  for (const lifecycle::OverheadView& view : views) {
     pb::OverheadClass* out = budget.add_classes();
     *out = ToProto(view);
     out->set_more_fit(view.room.more);

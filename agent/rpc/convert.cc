@@ -303,7 +303,7 @@ pb::Event ToProto(const Event& event) {
   return proto;
 }
 
-pb::SandboxStats ToProto(const lifecycle::Node::SandboxStats& stats) {
+pb::SandboxStats ToProto(const lifecycle::SandboxStats& stats) {
   pb::SandboxStats proto;
   proto.set_name(SandboxName(stats.id));
   proto.set_memory_usage_bytes(stats.stats.memory_usage_bytes);

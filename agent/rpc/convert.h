@@ -35,7 +35,7 @@ pb::Sandbox ToProto(const Sandbox& sandbox);
 pb::ExitStatus ToProto(const ExitInfo& exit);
 pb::Image ToProto(const Image& image, int use_count);
 pb::Event ToProto(const Event& event);
-pb::SandboxStats ToProto(const lifecycle::Node::SandboxStats& stats);
+pb::SandboxStats ToProto(const lifecycle::SandboxStats& stats);
 
 std::string SandboxName(const std::string& id);
 
