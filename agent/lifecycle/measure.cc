@@ -81,8 +81,8 @@ Task<void> Node::Measure() {
     entry.window->Add(overhead_bytes, one.stats.application_bytes);
     if (one.time - entry.window->began >= config_.measure_window) CloseWindow(entry, one.time);
   }
-  burst_.Observe(burstable.burstable, burstable_used_bytes, ran_out_);
-  ran_out_ = false;
+  burst_.Observe(burstable.burstable, burstable_used_bytes, pressure_.ran_out);
+  pressure_.ran_out = false;
 }
 
 void Node::CloseWindow(Entry& entry, Time now) {
@@ -104,8 +104,7 @@ Task<void> Node::SaveOverheads() {
   if (!saved.ok()) overheads_.PutBack(changes);
 }
 
-std::vector<Node::OverheadView> Node::ListOverheads(int64_t workload_bytes,
-                                                    int64_t request_bytes) const {
+std::vector<OverheadView> Node::ListOverheads(int64_t workload_bytes, int64_t request_bytes) const {
   std::map<std::string, OverheadView> views;
   const budget::Holdings holdings = Holdings();
   const budget::Counts& counts = CountActive();

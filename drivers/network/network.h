@@ -126,8 +126,14 @@ class Networks {
  public:
   virtual ~Networks() = default;
 
+  // Whom to tell. Once, before anything else.
+  virtual void Listen(NetworkEvents events) = 0;
+
   // Makes the tables and looks whether all that is needed is there. Again at any time.
   virtual NetworkHealth Probe() = 0;
+
+  // Whether anything of it is left from an earlier agent. Makes nothing.
+  virtual bool HasTraces() const = 0;
 
   // What has to be there before the sandbox is made.
   virtual StatusOr<NetworkFiles> Prepare(const NetworkPlan& plan) = 0;
