@@ -16,7 +16,7 @@ claw_library(claw_metrics
   LINK claw_lifecycle PkgConfig::PROMETHEUS)
 
 claw_library(claw_config
-  SOURCES config.cc app/config_file.cc app/config_keys.cc
+  SOURCES config.cc app/config_file.cc app/config_keys.cc app/network_keys.cc
   LINK claw_budget PkgConfig::TOMLPLUSPLUS)
 
 claw_library(claw_app

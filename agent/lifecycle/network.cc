@@ -201,9 +201,10 @@ Task<void> Node::RecoverNetworks() {
 void Node::ListenToNetwork() {
   if (deps_.networks == nullptr) return;
   // They come from a thread of its own; the strand outlives both.
-  const auto tell = [this](std::string type, std::string subject, std::string message) {
-    asio::post(deps_.strand, [this, type = std::move(type), subject = std::move(subject),
-                              message = std::move(message)]() mutable {
+  const auto strand = deps_.strand;
+  const auto tell = [this, strand](std::string type, std::string subject, std::string message) {
+    asio::post(strand, [this, type = std::move(type), subject = std::move(subject),
+                        message = std::move(message)]() mutable {
       asio::co_spawn(deps_.strand, Report(std::move(type), std::move(subject), std::move(message)),
                      asio::detached);
     });
@@ -212,12 +213,12 @@ void Node::ListenToNetwork() {
   events.on_denied = [tell](const network::Denial& denial) {
     tell("network.denied", StrCat("sandboxes/", denial.id), Describe(denial));
   };
-  events.on_repaired = [this, tell](std::string how) {
-    asio::post(deps_.strand, [this] { network_.SetProblem(""); });
+  events.on_repaired = [this, strand, tell](std::string how) {
+    asio::post(strand, [this] { network_.SetProblem(""); });
     tell("network.repaired", "node", std::move(how));
   };
-  events.on_unprotected = [this, tell](std::string why, std::vector<std::string> ids) {
-    asio::post(deps_.strand, [this, why] { network_.SetProblem(why); });
+  events.on_unprotected = [this, strand, tell](std::string why, std::vector<std::string> ids) {
+    asio::post(strand, [this, why] { network_.SetProblem(why); });
     tell("network.unprotected", "node",
          StrCat(why, "; sandboxes cut off until it is mended: ", Join(ids, ", ")));
   };

@@ -39,8 +39,7 @@ class Node {
   Node(NodeDeps deps, NodeConfig config);
   ~Node();
 
-  // recover.cc: loads what was recorded, looks for what runs, makes the two agree. Before anything
-  // else.
+  // recover.cc: loads what was recorded, looks for what runs, makes the two agree. First of all.
   Task<Status> Recover(store::Snapshot snapshot, std::vector<store::Quarantined> quarantined);
 
   // tenants.cc
@@ -78,7 +77,7 @@ class Node {
   // Asks everything anew; what is refused stays reserved. Once begun, the place is used up.
   Task<StatusOr<Sandbox>> CommitReservation(Call call, std::string name);
   Task<Status> ReleaseReservation(Call call, std::string name, bool allow_missing);
-  // create.cc: what may have changed since somebody looked last: runtimes, limits, pressure, disk.
+  // create.cc: what may have changed since somebody looked: runtimes, limits, pressure, disk.
   // Reserve, Commit and CreateSandbox do it by themselves.
   Task<void> LookAround();
   // here.cc: every target of this node with every constraint, as Reserve would find them.

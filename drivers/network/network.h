@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ struct NetworkConfig {
   std::optional<IpPrefix> ipv6_range{};    // absent: IPv4 alone. Cut into one /112 for each bridge.
   std::vector<std::string> dns_servers{};  // addresses; what sandboxes are told to ask
   std::vector<std::string> dns_search{};
+  std::vector<std::string> resolvers{};  // addresses; whom the agent itself asks about names
   int dns_port = 53;       // of those servers
   bool masquerade = true;  // sandboxes speak to the world with the host's address
   // Always denied, beside the host itself, other tenants, loopback, link-local addresses (cloud
@@ -162,5 +164,8 @@ class Networks {
   virtual StatusOr<std::map<std::string, NetworkCounters>> Count() = 0;
   virtual std::vector<ResolvedName> Names(const std::string& id) const = 0;
 };
+
+// Of this system. Touches nothing before the first call.
+std::unique_ptr<Networks> MakeNetworks(NetworkConfig config);
 
 }  // namespace claw::network
