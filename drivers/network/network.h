@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -156,5 +157,9 @@ class Networks {
   virtual StatusOr<std::map<std::string, NetworkCounters>> Count() = 0;
   virtual std::vector<ResolvedName> Names(const std::string& id) const = 0;
 };
+
+// On Linux, networks in the network namespace of the calling thread; elsewhere, ones that answer
+// UNIMPLEMENTED. Nothing is done before the first call.
+std::unique_ptr<Networks> MakeNetworks(NetworkConfig config, NetworkEvents events);
 
 }  // namespace claw::network
