@@ -215,6 +215,7 @@ class FrameMaker {
     }
     script_.Make("add set ", table,
                  "arp4 { typeof meta iifname . ether saddr . arp saddr ether . arp saddr ip; }");
+    script_.Make("add set ", table, "ports { type ifname; }");
     script_.Make("add set ", table, "spoofed { type ifname; counter; }");
     script_.Make("add chain ", table, "identity");
     // What Linux says of itself on any interface.
@@ -232,19 +233,19 @@ class FrameMaker {
     BridgeRule("identity", "iifname @spoofed");
     BridgeRule("identity", "drop");
 
-    // An interface that is not known yet, or no more, matches nothing in there.
+    // (The name of the bridge would tell its ports too, but not every kernel can look at it. Before
+    // and after it is in this set, a port is kept from the others by the bridge alone.)
     HookChain("bridge", "prerouting", "filter", 0, kBridgePriority);
-    BridgeRule("prerouting", "meta ibrname ", ours_, " jump identity");
+    BridgeRule("prerouting", "iifname @ports jump identity");
     // Frames to the addresses of bridges themselves reach the host past prerouting, as if they had
     // come by another interface than the bridge.
     HookChain("bridge", "input", "filter", 1, kBridgePriority);
-    BridgeRule("input", "meta ibrname ", ours_,
-               " ether daddr 01:80:c2:00:00:00-01:80:c2:00:00:0f iifname @spoofed");
-    BridgeRule("input", "meta ibrname ", ours_,
-               " ether daddr 01:80:c2:00:00:00-01:80:c2:00:00:0f drop");
+    const std::string_view reserved = "ether daddr 01:80:c2:00:00:00-01:80:c2:00:00:0f";
+    BridgeRule("input", reserved, " iifname @spoofed drop");
     // No way from one to another but through the rules above.
     HookChain("bridge", "forward", "filter", 2, kBridgePriority);
-    BridgeRule("forward", "meta ibrname ", ours_, " drop");
+    BridgeRule("forward", "iifname @ports drop");
+    BridgeRule("forward", "oifname @ports drop");
   }
 
   const NetworkConfig& config_;

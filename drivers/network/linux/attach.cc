@@ -90,7 +90,7 @@ StatusOr<NetworkAttachment> LinuxNetworks::Connect(const NetworkPlan& plan, cons
     RETURN_IF_ERROR(connected.status());
     RETURN_IF_ERROR(RouteThroughHost(netns, subnet, *connected));
     RETURN_IF_ERROR(HardenBridge(subnet.bridge));
-    RETURN_IF_ERROR(FixNeighbours({*connected}));
+    RETURN_IF_ERROR(FixPorts({*connected}));
     return connected;
   }
 }

@@ -8,9 +8,16 @@
 namespace claw::network {
 
 Status LinuxNetworks::Detach(const std::string& id) {
+  std::string interface;
   {
     const Lock lock(mutex_);
-    // First out of the rules: an address must not be free that they still know.
+    if (ruleset_.Has(id)) interface = ruleset_.Attachment(id).host_interface;
+  }
+  // Whoever may still live in there is cut off before the rules for it are gone.
+  RETURN_IF_ERROR(RemoveInterface(interface));
+  {
+    const Lock lock(mutex_);
+    // Then the rules: an address must not be free that they still know.
     if (ruleset_.Has(id)) {
       const std::string change = ruleset_.Remove(id);
       if (synced_) RETURN_IF_ERROR(Apply(change));

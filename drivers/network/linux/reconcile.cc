@@ -46,7 +46,7 @@ StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
     // A bridge that is there may have been touched while nobody looked.
     HardenBridge(subnet.bridge).IgnoreError();
   }
-  RETURN_IF_ERROR(FixNeighbours(connected));
+  RETURN_IF_ERROR(FixPorts(connected));
   ASSIGN_OR_RETURN(const auto fixed, FixedNeighbours(config_.name));
   for (const auto& [address, bridge] : fixed) {
     {

@@ -110,9 +110,11 @@ Status HardenBridge(const std::string& bridge) {
   return absl::OkStatus();
 }
 
-Status FixNeighbours(const std::vector<NetworkAttachment>& attachments) {
+Status FixPorts(const std::vector<NetworkAttachment>& attachments) {
   std::string commands;
   for (const NetworkAttachment& attachment : attachments) {
+    commands +=
+        StrCat("link set dev ", attachment.host_interface, " type bridge_slave isolated on\n");
     for (const std::string& address : {attachment.ipv4, attachment.ipv6}) {
       if (address.empty()) continue;
       commands += StrCat("neigh replace ", address, " lladdr ", attachment.mac,
@@ -120,7 +122,7 @@ Status FixNeighbours(const std::vector<NetworkAttachment>& attachments) {
     }
   }
   if (commands.empty()) return absl::OkStatus();
-  return Annotate(RunIp(commands), "fix the sandbox's addresses on the bridge");
+  return Annotate(RunIp(commands), "fix the sandbox's place on the bridge");
 }
 
 Status ForgetNeighbours(const NetworkAttachment& attachment) {

@@ -27,9 +27,10 @@ Status PrepareInside(const UniqueFd& netns);
 Status RouteThroughHost(const UniqueFd& netns, const Subnet& subnet,
                         const NetworkAttachment& attachment);
 
-// The host's end. Neighbours are fixed, so that nobody can claim another's address.
+// The host's end. A port reaches the bridge itself alone, even without rules; neighbours are fixed,
+// so that nobody can claim another's address.
 Status HardenBridge(const std::string& bridge);
-Status FixNeighbours(const std::vector<NetworkAttachment>& attachments);
+Status FixPorts(const std::vector<NetworkAttachment>& attachments);
 // What is gone already is fine.
 Status ForgetNeighbours(const NetworkAttachment& attachment);
 Status RemoveInterface(const std::string& name);
