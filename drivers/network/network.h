@@ -165,7 +165,8 @@ class Networks {
   virtual std::vector<ResolvedName> Names(const std::string& id) const = 0;
 };
 
-// Of this system. Touches nothing before the first call.
-std::unique_ptr<Networks> MakeNetworks(NetworkConfig config);
+// On Linux, networks in the network namespace of the calling thread; elsewhere, ones that answer
+// UNIMPLEMENTED. Nothing is done before the first call.
+std::unique_ptr<Networks> MakeNetworks(NetworkConfig config, NetworkEvents events = {});
 
 }  // namespace claw::network
