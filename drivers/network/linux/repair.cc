@@ -10,6 +10,7 @@
 #include "drivers/network/cni_config.h"
 #include "drivers/network/linux/networks.h"
 #include "drivers/network/linux/nft.h"
+#include "drivers/network/linux/wiring.h"
 
 namespace claw::network {
 namespace {
@@ -113,14 +114,19 @@ bool LinuxNetworks::Repair(Lock& lock) {
   const std::string what = found.ok() ? "they had been changed" : "they had been removed";
   const Status written = right ? absl::OkStatus() : Rewrite();
   std::vector<std::string> ids = ruleset_.Ids();
+  std::vector<NetworkAttachment> attachments;
+  for (const std::string& id : ids) attachments.push_back(ruleset_.Attachment(id));
   if (!written.ok()) {
+    // Without rules nothing passes: the host's ends of all interfaces go down. Again with each try,
+    // for those that have come since.
+    SetPorts(attachments, false).IgnoreError();
     if (std::exchange(unprotected_, true) || !events_.on_unprotected) return false;
     lock.unlock();
     events_.on_unprotected(ToLogString(written), std::move(ids));
     lock.lock();
     return false;
   }
-  unprotected_ = false;
+  if (std::exchange(unprotected_, false)) SetPorts(attachments, true).IgnoreError();
   // Whoever flushed our rules may have flushed those of the port mappings with them.
   std::vector<Record> mapped;
   for (const std::string& id : ids) {

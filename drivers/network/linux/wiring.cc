@@ -139,6 +139,15 @@ Status RemoveInterface(const std::string& name) {
   return name.empty() ? absl::OkStatus() : RunIp(StrCat("link del ", name, "\n"), -1, true);
 }
 
+Status SetPorts(const std::vector<NetworkAttachment>& attachments, bool up) {
+  std::string commands;
+  for (const NetworkAttachment& attachment : attachments) {
+    commands += StrCat("link set ", attachment.host_interface, up ? " up\n" : " down\n");
+  }
+  // One that is gone needs neither.
+  return RunIp(commands, -1, true);
+}
+
 StatusOr<std::vector<std::pair<std::string, std::string>>> FixedNeighbours(
     const std::string& bridges) {
   std::vector<std::pair<std::string, std::string>> fixed;

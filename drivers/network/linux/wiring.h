@@ -34,6 +34,8 @@ Status FixPorts(const std::vector<NetworkAttachment>& attachments);
 // What is gone already is fine.
 Status ForgetNeighbours(const NetworkAttachment& attachment);
 Status RemoveInterface(const std::string& name);
+// The host's ends down, so that nothing passes, or up again.
+Status SetPorts(const std::vector<NetworkAttachment>& attachments, bool up);
 // The addresses of fixed neighbours on bridges whose name begins so, with the bridge.
 StatusOr<std::vector<std::pair<std::string, std::string>>> FixedNeighbours(
     const std::string& bridges);
