@@ -18,7 +18,19 @@ namespace claw::network {
 namespace {
 
 DnsReply Failed(int status) {
-  return {.kind = DnsReply::Kind::kFailed, .problem = ares_strerror(status)};
+  const auto problem = [&]() -> std::string {
+    switch (status) {
+      case ARES_ETIMEOUT:
+        return "no DNS server answered in time";
+      case ARES_ECONNREFUSED:  // which c-ares also says of SERVFAIL and REFUSED from the last one
+        return "the DNS servers cannot be reached or have failed";
+      case ARES_EBADRESP:
+        return "the DNS server's answer is malformed";
+      default:
+        return StrCat("DNS: ", ares_strerror(status));
+    }
+  };
+  return {.kind = DnsReply::Kind::kFailed, .problem = problem()};
 }
 
 // The higher half of the range reads as negative: as nothing, says RFC 2181.
