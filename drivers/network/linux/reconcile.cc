@@ -44,7 +44,7 @@ StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
   }
   for (const Subnet& subnet : subnets_) {
     // A bridge that is there may have been touched while nobody looked.
-    HardenBridge(subnet.bridge).IgnoreError();
+    RETURN_IF_ERROR(HardenBridge(subnet.bridge));
   }
   RETURN_IF_ERROR(FixPorts(connected));
   ASSIGN_OR_RETURN(const auto fixed, FixedNeighbours(config_.name));
