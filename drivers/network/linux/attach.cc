@@ -39,7 +39,7 @@ StatusOr<NetworkAttachment> LinuxNetworks::Attach(const NetworkPlan& plan, int64
   }
   ASSIGN_OR_RETURN(const NetworkAttachment attachment, Connect(plan, netns));
   RETURN_IF_ERROR(PutInForce(plan, attachment));
-  AwaitNames(plan);
+  AwaitNames(NamesOf(plan));
   if (!plan.ports.empty()) {
     const std::string path = StrCat("/proc/", ::getpid(), "/fd/", netns.get());
     RETURN_IF_ERROR(MapPorts(plan.ports, plan.id, attachment, path));

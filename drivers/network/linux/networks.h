@@ -95,7 +95,7 @@ class LinuxNetworks : public Networks {
   Status StartSenses();
   std::set<std::string> NamesWanted() const;
   void WantNames();
-  void AwaitNames(const NetworkPlan& plan);
+  void AwaitNames(const std::set<std::string>& names);
 
   const NetworkConfig config_;
   const NetworkEvents events_;

@@ -42,6 +42,11 @@ Status LinuxNetworks::Rewrite() {
   ++changes_;
   const Status written = RunNft(ruleset_.Whole(last_counters_));
   dirty_ = !written.ok();
+  if (dirty_) {
+    // It is tried again, whoever asked.
+    look_ = true;
+    wake_.notify_all();
+  }
   return Annotate(written, "write the rules of all sandboxes");
 }
 

@@ -52,8 +52,7 @@ void LinuxNetworks::WantNames() {
 
 // So that what a program does first does not fail for want of an answer. A name that nobody knows
 // holds nothing up for longer than that.
-void LinuxNetworks::AwaitNames(const NetworkPlan& plan) {
-  const std::set<std::string> names = NamesOf(plan);
+void LinuxNetworks::AwaitNames(const std::set<std::string>& names) {
   if (names.empty()) return;
   Resolver* resolver = nullptr;  // it stays until the destructor
   {
@@ -91,11 +90,8 @@ void LinuxNetworks::NameResolved(const ResolvedName& name) {
       if (const auto address = ParseIpAddress(text); address.ok()) addresses.push_back(*address);
     }
     const std::string change = ruleset_.Resolve(name.name, std::move(addresses));
-    // What fails here stays dirty, and is written with the next change or repair.
-    if (synced_ && !change.empty() && !Apply(change).ok()) {
-      look_ = true;
-      wake_.notify_all();
-    }
+    // What fails here stays dirty, and is repaired.
+    if (synced_ && !change.empty()) Apply(change).IgnoreError();
     for (const auto& [id, record] : records_) {
       if (NamesOf(record.plan).count(name.name) != 0) WriteFiles(record);
     }

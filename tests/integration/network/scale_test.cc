@@ -37,7 +37,7 @@ TEST_CASE("transactions with many sandboxes", "[.scale]") {
   for (const auto& [members, policies] : {std::pair(1, 1), std::pair(500, 2), std::pair(500, 500),
                                           std::pair(4000, 2), std::pair(4000, 400)}) {
     World world("10.222.0.0/18");
-    network::Ruleset ruleset(world.config("10.222.0.0/18"));
+    network::Ruleset ruleset(World::Config("10.222.0.0/18", world.run_dir()));
     const auto plan = [&](int n) {
       const std::string rule = StrCat("10.9.0.0/16:", n % policies + 1);
       return world.Plan(StrCat("s", n), "a", Allow({rule, "10.0.0.0/8:443"}, {rule}));
