@@ -14,49 +14,6 @@
 namespace claw::test {
 namespace {
 
-std::vector<std::string> Names(const std::filesystem::path& folder) {
-  auto names = ListDirectory(folder);
-  return names.ok() ? std::move(*names) : std::vector<std::string>{};
-}
-
-// What is left in the kernel and on disk of sandboxes.
-std::string Leftovers(const World& world) {
-  std::string left;
-  for (const std::string_view line : Split(RunHere({"ip", "-o", "link"}), '\n', true)) {
-    if (line.find("master clawt") != std::string_view::npos) left += StrCat(line, "\n");
-  }
-  left += RunHere({"ip", "neigh", "show", "nud", "permanent"});
-  for (const std::string& name : Names(world.run_dir())) {
-    if (name != "ipam") left += StrCat(name, "\n");
-  }
-  for (const std::string& bridge : Names(world.run_dir() / "ipam")) {
-    for (const std::string& file : Names(world.run_dir() / "ipam" / bridge)) {
-      if (ParseIpAddress(file).ok()) left += StrCat(bridge, "/", file, "\n");
-    }
-  }
-  return left;
-}
-
-void Erase(nlohmann::json& value) {
-  if (value.is_object()) {
-    for (const char* name : {"handle", "packets", "bytes"}) value.erase(name);
-  }
-  if (!value.is_structured()) return;
-  for (auto& part : value) Erase(part);
-}
-
-// The tables, but for what counts.
-std::string Rules() {
-  std::string text;
-  for (const std::string_view family : {"inet", "bridge"}) {
-    auto listed = network::ListNft(StrCat("list table ", family, " clawt"));
-    REQUIRE(listed.ok());
-    Erase(*listed);
-    for (const auto& object : *listed) text += StrCat(object.dump(), "\n");
-  }
-  return text;
-}
-
 TEST_CASE("a policy that is replaced ends what it allows no more, and begins what it does") {
   World world;
   auto plan = world.Plan("s1", "a", Allow({"10.9.1.2:80"}, {"10.9.2.2:22"}));
@@ -227,6 +184,35 @@ TEST_CASE("rules that somebody flushes come back") {
   RunHere({"nft", "insert rule inet clawt forward accept"});
   REQUIRE(Eventually([&] { return repairs() == 2; }));
   CHECK(world.networks().Detach("s1").ok());
+}
+
+TEST_CASE("what is denied is told of") {
+  World world;
+  std::mutex mutex;
+  std::vector<network::Denial> denials;
+  world.events.on_denied = [&](const network::Denial& denial) {
+    const std::lock_guard lock(mutex);
+    denials.push_back(denial);
+  };
+  world.Restart();
+  REQUIRE(world.networks().Reconcile().ok());
+  world.Connect(world.Plan("s1", "a", Allow({"10.9.1.2:80"})));
+  world.Connect(world.Plan("s2", "a", Allow({"10.9.1.2:80"})));
+  CHECK_FALSE(world.Udp(world.Sandbox("s1"), world.Out1(), 81));
+  CHECK_FALSE(world.Udp(world.Out2(true), world.Sandbox("s2", true), 82));
+  REQUIRE(Eventually([&] {
+    const std::lock_guard lock(mutex);
+    return denials.size() >= 2;
+  }));
+  const std::lock_guard lock(mutex);
+  CHECK(denials[0].id == "s1");
+  CHECK(denials[0].egress);
+  CHECK(denials[0].peer == "10.9.1.2");
+  CHECK(denials[0].port == 81);
+  CHECK(denials[0].protocol == "udp");
+  CHECK(denials[1].id == "s2");
+  CHECK_FALSE(denials[1].egress);
+  CHECK(denials[1].peer == "fd09:2::2");
 }
 
 TEST_CASE("bounds of connections and of bytes") {

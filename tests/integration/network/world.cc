@@ -16,7 +16,9 @@
 #include <cstring>
 #include <thread>
 
+#include "agent/base/file.h"
 #include "agent/base/strings.h"
+#include "drivers/network/linux/nft.h"
 #include "tests/support/own_network.h"
 
 namespace claw::test {
@@ -56,12 +58,53 @@ Address MakeAddress(const std::string& text, int port) {
   return made;
 }
 
+std::vector<std::string> Names(const std::filesystem::path& folder) {
+  auto names = ListDirectory(folder);
+  return names.ok() ? std::move(*names) : std::vector<std::string>{};
+}
+
+void Erase(nlohmann::json& value) {
+  if (value.is_object()) {
+    for (const char* name : {"handle", "packets", "bytes"}) value.erase(name);
+  }
+  if (!value.is_structured()) return;
+  for (auto& part : value) Erase(part);
+}
+
 bool Ready(int fd, short events) {
   pollfd one{.fd = fd, .events = events, .revents = 0};
   return ::poll(&one, 1, 0) == 1;
 }
 
 }  // namespace
+
+std::string Leftovers(const World& world) {
+  std::string left;
+  for (const std::string_view line : Split(RunHere({"ip", "-o", "link"}), '\n', true)) {
+    if (line.find("master clawt") != std::string_view::npos) left += StrCat(line, "\n");
+  }
+  left += RunHere({"ip", "neigh", "show", "nud", "permanent"});
+  for (const std::string& name : Names(world.run_dir())) {
+    if (name != "ipam") left += StrCat(name, "\n");
+  }
+  for (const std::string& bridge : Names(world.run_dir() / "ipam")) {
+    for (const std::string& file : Names(world.run_dir() / "ipam" / bridge)) {
+      if (ParseIpAddress(file).ok()) left += StrCat(bridge, "/", file, "\n");
+    }
+  }
+  return left;
+}
+
+std::string Rules() {
+  std::string text;
+  for (const std::string_view family : {"inet", "bridge"}) {
+    auto listed = network::ListNft(StrCat("list table ", family, " clawt"));
+    REQUIRE(listed.ok());
+    Erase(*listed);
+    for (const auto& object : *listed) text += StrCat(object.dump(), "\n");
+  }
+  return text;
+}
 
 bool Eventually(const std::function<bool()>& so) {
   const auto end = steady_clock::now() + kVeryLong;
@@ -163,10 +206,11 @@ World::World(std::string_view ipv4_range) : range_(ipv4_range) {
   Restart();
 }
 
-network::NetworkConfig World::config(std::string_view ipv4_range) const {
+network::NetworkConfig World::Config(std::string_view ipv4_range,
+                                     const std::filesystem::path& run_dir) {
   network::NetworkConfig config;
   config.name = "clawt";
-  config.run_dir = run_dir();
+  config.run_dir = run_dir;
   config.ipv4_range = *ParseIpPrefix(ipv4_range);
   config.ipv6_range = *ParseIpPrefix("fd22::/96");
   config.dns_servers = {"10.9.2.2", "10.9.1.1"};
@@ -177,7 +221,7 @@ network::NetworkConfig World::config(std::string_view ipv4_range) const {
 
 void World::Restart() {
   networks_.reset();
-  networks_ = std::make_unique<network::LinuxNetworks>(config(range_), events);
+  networks_ = std::make_unique<network::LinuxNetworks>(Config(range_, run_dir()), events);
   const auto health = networks_->Probe();
   INFO(health.message);
   REQUIRE(health.healthy);
