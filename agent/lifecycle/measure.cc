@@ -104,8 +104,7 @@ Task<void> Node::SaveOverheads() {
   if (!saved.ok()) overheads_.PutBack(changes);
 }
 
-std::vector<Node::OverheadView> Node::ListOverheads(int64_t workload_bytes,
-                                                    int64_t request_bytes) const {
+std::vector<OverheadView> Node::ListOverheads(int64_t workload_bytes, int64_t request_bytes) const {
   std::map<std::string, OverheadView> views;
   const budget::Holdings holdings = Holdings();
   const budget::Counts& counts = CountActive();

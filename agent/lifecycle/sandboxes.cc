@@ -36,7 +36,7 @@ Task<StatusOr<Sandbox>> Node::WaitSandbox(std::string name) {
   co_return entry->record;
 }
 
-Task<StatusOr<std::vector<Node::SandboxStats>>> Node::GetStats(std::string name) {
+Task<StatusOr<std::vector<SandboxStats>>> Node::GetStats(std::string name) {
   struct Question {
     std::string id;
     drivers::Driver* driver;
