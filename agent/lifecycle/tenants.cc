@@ -103,6 +103,9 @@ Task<StatusOr<Tenant>> Node::CreateTenant(Call call, Tenant wanted) {
     if (IsSameTenant(it->second, wanted)) co_return it->second;
     co_return TenantExists(it->second, wanted);
   }
+  if (!wanted.network_policy.empty()) {
+    CO_RETURN_IF_ERROR(GetNetworkPolicy(wanted.network_policy).status());
+  }
   Tenant tenant = wanted;
   tenant.created_at = deps_.clock.Now();
   tenant.updated_at = tenant.created_at;
@@ -141,6 +144,11 @@ Task<StatusOr<Tenant>> Node::UpdateTenant(Call call, std::string name, TenantPat
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(tenant_mutex_);
   // Read again: another call may have been under way.
   CO_ASSIGN_OR_RETURN(const Tenant before, GetTenant(name));
+  // One that it has already may be gone, damaged: then everything is denied, and the rest can
+  // change.
+  if (patch.network_policy && !patch.network_policy->empty()) {
+    CO_RETURN_IF_ERROR(GetNetworkPolicy(*patch.network_policy).status());
+  }
   Tenant changed = Patched(before, patch);
   const std::string difference = DescribeChange(before, changed);
   const bool lowered = before.trust == Trust::kTrusted && changed.trust != Trust::kTrusted;
@@ -148,6 +156,20 @@ Task<StatusOr<Tenant>> Node::UpdateTenant(Call call, std::string name, TenantPat
   // In force from here on: nothing more starts on the trust that was taken away.
   tenants_[name] = changed;
   auto forbidden = RevokeForbidden(call.actor);
+  // Those that the tenant has when it is asked: sandboxes come and go meanwhile.
+  const bool other_rules = before.network_policy != changed.network_policy;
+  const auto enforce = [this, name, other_rules]() -> Task<Status> {
+    std::vector<std::shared_ptr<Entry>> its;
+    for (const auto& [id, entry] : sandboxes_) {
+      const Sandbox& sandbox = entry->record;
+      const bool connected =
+          sandbox.network_mode != NetworkMode::kNone && !IsTerminal(sandbox.state);
+      if (other_rules && connected && sandbox.spec.tenant == name) its.push_back(entry);
+    }
+    // CALL SITE of ReplaceRules (network.cc), 2 of 2: co_return co_await ReplaceRules(its)
+    co_return absl::OkStatus();
+  };
+  Status saved = co_await enforce();
   const std::string subject = StrCat("tenants/", name);
   const auto request = MakeRequest(call.request_id, "UpdateTenant", fingerprint, subject);
   std::string type = "tenant.changed";
@@ -160,11 +182,13 @@ Task<StatusOr<Tenant>> Node::UpdateTenant(Call call, std::string name, TenantPat
     RETURN_IF_ERROR(txn.PutTenant(changed));
     return RecordRequest(txn, request);
   };
-  const Status saved = co_await Commit(std::move(write), std::move(events));
+  if (saved.ok()) saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok() && tenants_.count(name) > 0) {
     tenants_[name] = before;
     // Trust that was taken away stays away, recorded or not.
     if (lowered) tenants_[name].trust = changed.trust;
+    const Status back = co_await enforce();
+    if (!back.ok()) saved = Annotate(saved, "the rules of before are not in force again");
   }
   if (saved.ok()) RememberRequest(request);
   const Status revoked = co_await AwaitRevoked(std::move(forbidden));
