@@ -71,6 +71,20 @@ struct Config {
   int64_t runc_starts_per_cpu = 4;
   int64_t gvisor_starts_per_cpu = 2;
   int64_t start_queue = 256;
+  // [network]; lists as they stand in the file, see MakeNetworkConfig
+  struct Network {
+    bool enabled = true;
+    std::string name = "clawlet";
+    std::string cni_path = "/usr/lib/cni:/opt/cni/bin";
+    std::string ipv4 = "10.222.0.0/19";
+    std::string ipv6 = "fd22:c1aa:7e70::/64";  // unique local, RFC 4193
+    std::string dns_servers{};                 // empty: those of /etc/resolv.conf
+    std::string dns_search{};
+    bool masquerade = true;
+    std::string denied{};
+    std::string exceptions{};
+  };
+  Network network{};
   // [server]
   std::filesystem::path socket{};  // empty: clawlet.sock in run_dir
   // [drivers], [drivers.runc], [drivers.gvisor]

@@ -16,13 +16,13 @@ claw_library(claw_metrics
   LINK claw_lifecycle PkgConfig::PROMETHEUS)
 
 claw_library(claw_config
-  SOURCES config.cc app/config_file.cc app/config_keys.cc
+  SOURCES config.cc app/config_file.cc app/config_keys.cc app/network_keys.cc
   LINK claw_budget PkgConfig::TOMLPLUSPLUS)
 
 claw_library(claw_app
   SOURCES app/command_line.cc app/daemon.cc app/log.cc app/node_config.cc app/pressure_watch.cc
           app/service_manager.cc
-  LINK claw_config claw_rpc claw_metrics claw_image claw_store claw_runc claw_gvisor CLI11::CLI11 spdlog::spdlog)
+  LINK claw_config claw_rpc claw_metrics claw_image claw_store claw_runc claw_gvisor claw_network CLI11::CLI11 spdlog::spdlog)
 
 claw_library(claw_main SOURCES main.cc LINK claw_app)
 set_source_files_properties(main.cc PROPERTIES
@@ -45,7 +45,7 @@ if(GRPCPP_ARCHIVE AND GRPC_REFLECTION_ARCHIVE AND PROTOBUF_ARCHIVE AND SQLITE_AR
   # libraries along.
   set(CLAWLET_PARTS
     claw_app claw_config claw_rpc claw_metrics claw_lifecycle claw_image claw_store claw_runc claw_gvisor
-    claw_oci claw_host claw_placement claw_policy claw_budget claw_model claw_proto claw_base)
+    claw_oci claw_network claw_network_sense claw_host claw_placement claw_policy claw_budget claw_model claw_proto claw_base)
   list(TRANSFORM CLAWLET_PARTS REPLACE "(.+)" "$<TARGET_FILE:\\1>" OUTPUT_VARIABLE CLAWLET_FILES)
   target_link_libraries(clawlet PRIVATE
     -Wl,--gc-sections -Wl,--start-group ${CLAWLET_FILES} -Wl,--end-group -Wl,--as-needed

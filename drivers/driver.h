@@ -50,6 +50,12 @@ struct LaunchSpec {
   std::vector<int64_t> additional_gids{};
   std::string hostname{};
   std::vector<Mount> mounts{};
+  // Files that the node made for the sandbox. World-readable; always read-only inside, where their
+  // owner may not be known.
+  std::vector<Mount> node_files{};
+  // kBridge: an interface may be put into its network namespace between Create and Start, and its
+  // program sees that. FAILED_PRECONDITION, reason NETWORK_UNSUPPORTED, where the runtime cannot.
+  NetworkMode network = NetworkMode::kNone;
   Resources resources{};
   bool tty = false;
   bool stdin_open = false;
@@ -157,7 +163,8 @@ class Driver {
   // system calls; from any thread, at any time.
   virtual bool RuntimeChanged() const = 0;
 
-  // Makes everything but lets no instruction of the tenant's run. On an error nothing is left
+  // Makes everything but lets no instruction of the tenant's run; its network namespace is that of
+  // `process`. On an error nothing is left
   // behind, or Destroy(id) removes the rest. FAILED_PRECONDITION, reason RUNTIME_MISSING: not
   // healthy. UNAVAILABLE, reason RUNTIME_CHANGED: what Probe found is not what would have run.
   virtual StatusOr<Created> Create(const LaunchSpec& spec) = 0;

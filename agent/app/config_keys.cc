@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/app/network_keys.h"
 #include "agent/base/listen_address.h"
 #include "agent/base/utf8.h"
 #include "agent/base/words.h"
@@ -377,6 +378,7 @@ const std::vector<ConfigKey>& ConfigKeys() {
     AddLimitKeys(all);
     AddPlacementKeys(all);
     AddPolicyKeys(all);
+    AddNetworkKeys(all);
     AddDriverKeys(all);
     AddOtherKeys(all);
     return all;

@@ -30,7 +30,4 @@ const std::vector<ConfigKey>& ConfigKeys();
 // A text as TOML has it.
 std::string Quote(std::string_view text);
 
-// A text as TOML has it.
-std::string Quote(std::string_view text);
-
 }  // namespace claw

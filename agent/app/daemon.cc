@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "agent/app/log.h"
+#include "agent/app/network_keys.h"
 #include "agent/app/node_config.h"
 #include "agent/base/file.h"
 #include "agent/base/unix_socket.h"
@@ -94,6 +95,7 @@ Status Daemon::Build() {
   if (!images.ok()) return Annotate(images.status(), "open the image store");
   images_ = *std::move(images);
   MakeDrivers();
+  RETURN_IF_ERROR(MakeNetworks());
   return MakeNode();
 }
 
@@ -156,6 +158,14 @@ void Daemon::MakeDrivers() {
   }
 }
 
+Status Daemon::MakeNetworks() {
+  if (!config_.network.enabled) return absl::OkStatus();
+  ASSIGN_OR_RETURN(network::NetworkConfig config,
+                   MakeNetworkConfig(config_, ReadFile("/etc/resolv.conf", 65536).value_or("")));
+  networks_ = network::MakeNetworks(std::move(config));
+  return absl::OkStatus();
+}
+
 Status Daemon::MakeNode() {
   ASSIGN_OR_RETURN(lifecycle::NodeConfig config, MakeNodeConfig(config_, host_));
   lifecycle::NodeDeps deps{
@@ -166,6 +176,7 @@ Status Daemon::MakeNode() {
       .drivers = {},
       .clock = clock_,
       .host = host_,
+      .networks = networks_.get(),
       .read_facts =
           [state = config_.state_dir, run = config_.run_dir] {
             return host::ReadMachineFacts({.state_dir = state, .run_dir = run});

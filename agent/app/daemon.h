@@ -39,6 +39,7 @@ class Daemon {
   Status MakeFolders();
   Status OpenStore();
   void MakeDrivers();
+  Status MakeNetworks();
   Status MakeNode();
 
   lifecycle::Task<Status> Live();
@@ -77,6 +78,7 @@ class Daemon {
   std::unique_ptr<image::ImageStore> images_;
   std::unique_ptr<drivers::ExitWatcher> exits_;
   std::vector<std::unique_ptr<drivers::Driver>> drivers_;
+  std::unique_ptr<network::Networks> networks_;  // null: the config turns them off
   std::unique_ptr<lifecycle::Node> node_;
   std::unique_ptr<PressureWatch> pressure_watch_;
   std::unique_ptr<rpc::Context> context_;

@@ -59,7 +59,7 @@ ConcurrencyView Node::concurrency() const {
                        .stall = dial_.stall(),
                        .is_short = dial_.is_short(),
                        .explained = dial_.explained(),
-                       .problem = pressure_problem_,
+                       .problem = pressure_.problem,
                        .limit = dial_.limit(),
                        .counts = CountActive()};
   for (const auto& [driver, gate] : start_gates_) {

@@ -51,14 +51,14 @@ Task<void> Node::LookAround() {
 Task<void> Node::LookAtRoom() {
   if (!deps_.read_room) co_return;
   // Whoever comes while another looks takes what that one finds.
-  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(room_mutex_);
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(room_.mutex);
   const auto now = std::chrono::steady_clock::now();
-  if (now - room_looked_ < config_.shortest_look) co_return;
-  room_looked_ = now;
+  if (now - room_.looked < config_.shortest_look) co_return;
+  room_.looked = now;
   auto read = deps_.read_room;
   const StatusOr<HostRoom> found = co_await deps_.pool.Run(std::move(read));
   // What was seen last counts as long as nothing newer is known.
-  if (found.ok()) room_ = *found;
+  if (found.ok()) room_.found = *found;
 }
 
 Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
@@ -78,10 +78,20 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
       co_return dial_.AdmitStart(CountActive().sandboxes);
     }
   }
+  const bool connected = entry->record.network_mode == NetworkMode::kBridge;
+  if (connected) {
+    CO_ASSIGN_OR_RETURN(plan.launch.node_files,
+                        co_await network_.Prepare(NetworkPlanFor(entry->record)));
+  }
   auto create = [&driver, launch = std::move(plan.launch)] { return driver.Create(launch); };
   CO_ASSIGN_OR_RETURN(const drivers::Created created, co_await deps_.pool.Run(std::move(create)));
   // Each step took its time, and the tenant may have lost its trust in it.
   CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
+  std::optional<NetworkAttachment> attachment;
+  if (connected) {
+    CO_ASSIGN_OR_RETURN(attachment, co_await Connect(entry, created.process.pid));
+    CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
+  }
   auto start = [&driver, handle = created.handle] { return driver.Start(handle); };
   CO_ASSIGN_OR_RETURN(const std::string proof, co_await deps_.pool.Run(std::move(start)));
   pass.reset();
@@ -91,6 +101,7 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
   running.handle = created.handle;
   running.process = created.process;
   running.runtime_proof = proof;
+  running.network = std::move(attachment);
   running.started_at = deps_.clock.Now();
   CO_RETURN_IF_ERROR(co_await Save(entry, running, "sandbox.running", StrCat("proven: ", proof)));
   CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
@@ -100,7 +111,7 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
 
 Task<Status> Node::AbandonStart(std::shared_ptr<Entry> entry, Status why) {
   drivers::Driver* driver = DriverFor(entry->record.driver);
-  const Status undone = co_await Erase(driver, entry->record.id, false);
+  const Status undone = co_await Erase(driver, entry->record, false);
   if (undone.ok()) {
     const Status forgotten = co_await ForgetStart(entry, why);
     if (forgotten.ok()) co_return WithOutcome(why, Outcome::kUndone);

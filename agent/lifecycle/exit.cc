@@ -92,8 +92,7 @@ Task<void> Node::Release(std::shared_ptr<Entry> entry) {
       const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
       // Removed meanwhile: saved now, the record would be back in the store.
       if (entry->removed || entry->record.released) break;
-      auto work = [driver, id = entry->record.id] { return driver->Destroy(id); };
-      const Status gone = co_await deps_.pool.Run(std::move(work));
+      const Status gone = co_await Dismantle(driver, entry->record);
       if (gone.ok()) {
         Sandbox released = entry->record;
         released.released = true;

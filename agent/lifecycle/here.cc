@@ -3,6 +3,7 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
+#include "agent/policy/network.h"
 
 namespace claw::lifecycle {
 namespace {
@@ -66,6 +67,10 @@ placement::Settings Node::PlacementSettings() const {
 placement::Demand Node::DemandFor(const Tenant& tenant, const Image& image,
                                   const SandboxSpec& spec) const {
   placement::Demand demand{.tenant = tenant, .spec = spec};
+  demand.network = policy::DecideNetwork(spec.network, tenant);
+  for (network::NetworkPlan::Layer& layer : NetworkLayers(tenant, spec.network)) {
+    demand.network_policies.push_back(std::move(layer.policy));
+  }
   placement::ImageChoice& choice = demand.images[image.architecture];
   choice.digest = image.digest;
   choice.family = FamilyOf(image);
@@ -131,9 +136,10 @@ const placement::Target& Node::Here() const {
   here_.burst = &burst_;
   here_.cpus = deps_.host.cpus;
   here_.cpu_millis = deps_.host.cpus * int64_t{10} * config_.cpu_overcommit_percent;
-  here_.pids = room_ ? std::max<int64_t>(1, room_->free_tasks) : 0;
-  here_.disk_bytes = room_ ? room_->free_disk_bytes : 0;
-  here_.disk_needed_bytes = room_ ? config_.min_free_disk_bytes : 0;
+  here_.pids = room_.found ? std::max<int64_t>(1, room_.found->free_tasks) : 0;
+  here_.disk_bytes = room_.found ? room_.found->free_disk_bytes : 0;
+  here_.disk_needed_bytes = room_.found ? config_.min_free_disk_bytes : 0;
+  here_.network_hold = network_.hold();
   here_.holds.clear();
   for (const Status& hold : {memory_limit_, dial_.AdmitStart(CountActive().sandboxes)}) {
     if (!hold.ok()) here_.holds.push_back(hold);

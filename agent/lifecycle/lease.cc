@@ -21,13 +21,13 @@ void Node::BeginLease(const std::shared_ptr<Entry>& entry) {
       std::chrono::duration_cast<std::chrono::milliseconds>(lease->expires_at - deps_.clock.Now());
   const auto time = std::clamp(left, std::chrono::milliseconds(0), lease->ttl);
   entry->lease_until = std::chrono::steady_clock::now() + time;
-  leases_.emplace(*entry->lease_until, entry->record.id);
+  leases_.by_end.emplace(*entry->lease_until, entry->record.id);
   ArmLeases();
 }
 
 void Node::EndLease(Entry& entry) {
   if (!entry.lease_until) return;
-  leases_.erase({*entry.lease_until, entry.record.id});
+  leases_.by_end.erase({*entry.lease_until, entry.record.id});
   entry.lease_until.reset();
 }
 
@@ -37,23 +37,23 @@ bool Node::HasExpired(const Entry& entry) const {
 
 // One timer for all of them, at the earliest end.
 void Node::ArmLeases() {
-  if (leases_.empty() || draining_) return;
-  const auto next = leases_.begin()->first;
-  if (lease_timer_armed_ && *lease_timer_armed_ <= next) return;
-  lease_timer_armed_ = next;
-  lease_timer_.expires_at(next);
-  lease_timer_.async_wait([this](const boost::system::error_code& error) {
+  if (leases_.by_end.empty() || draining_) return;
+  const auto next = leases_.by_end.begin()->first;
+  if (leases_.armed && *leases_.armed <= next) return;
+  leases_.armed = next;
+  leases_.timer.expires_at(next);
+  leases_.timer.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
-    lease_timer_armed_.reset();
+    leases_.armed.reset();
     ExpireLeases();
   });
 }
 
 void Node::ExpireLeases() {
   const auto now = std::chrono::steady_clock::now();
-  while (!leases_.empty() && leases_.begin()->first <= now) {
-    const std::shared_ptr<Entry> entry = Find(leases_.begin()->second);
-    leases_.erase(leases_.begin());
+  while (!leases_.by_end.empty() && leases_.by_end.begin()->first <= now) {
+    const std::shared_ptr<Entry> entry = Find(leases_.by_end.begin()->second);
+    leases_.by_end.erase(leases_.by_end.begin());
     // Each by itself: one may have to wait for a commit that is under way.
     if (entry != nullptr) asio::co_spawn(deps_.strand, Expire(entry), asio::detached);
   }

@@ -81,8 +81,8 @@ Task<void> Node::Measure() {
     entry.window->Add(overhead_bytes, one.stats.application_bytes);
     if (one.time - entry.window->began >= config_.measure_window) CloseWindow(entry, one.time);
   }
-  burst_.Observe(burstable.burstable, burstable_used_bytes, ran_out_);
-  ran_out_ = false;
+  burst_.Observe(burstable.burstable, burstable_used_bytes, pressure_.ran_out);
+  pressure_.ran_out = false;
 }
 
 void Node::CloseWindow(Entry& entry, Time now) {

@@ -17,13 +17,14 @@ Node::Node(NodeDeps deps, NodeConfig config)
       probe_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       tenant_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       state_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
-      room_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
-      lease_timer_(deps_.strand),
+      room_{.mutex = std::make_shared<AsyncMutex>(deps_.strand)},
+      leases_{.timer = asio::steady_timer(deps_.strand)},
       image_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
       overheads_(config_.overhead),
       burst_(config_.burst),
       dial_(config_.dial),
-      pressure_mutex_(std::make_shared<AsyncMutex>(deps_.strand)),
+      pressure_{.mutex = std::make_shared<AsyncMutex>(deps_.strand)},
+      network_(deps_.networks, deps_.pool, deps_.strand),
       drained_(deps_.strand) {
   for (drivers::Driver* driver : deps_.drivers) {
     drivers_.push_back({.driver = driver});
@@ -33,6 +34,7 @@ Node::Node(NodeDeps deps, NodeConfig config)
     const int64_t at_once = std::max<int64_t>(1, per_cpu->second * deps_.host.cpus);
     start_gates_[name] = std::make_shared<StartGate>(deps_.strand, at_once, config_.start_queue);
   }
+  ListenToNetwork();
 }
 
 Node::~Node() = default;
@@ -85,6 +87,7 @@ std::vector<std::string> Node::conditions() const {
   if (dial_.band() >= PressureBand::kRefuse) {
     problems.push_back("takes no new work: the node is short of memory");
   }
+  if (!network_.problem().empty()) problems.push_back(StrCat("network: ", network_.problem()));
   if (!store_problem_.empty()) problems.push_back(StrCat("store: ", store_problem_));
   if (config_.node_class == NodeClass::kHardened) {
     const std::string problem = HardeningProblem();

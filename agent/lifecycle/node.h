@@ -11,8 +11,10 @@
 #include "agent/lifecycle/call.h"
 #include "agent/lifecycle/counters.h"
 #include "agent/lifecycle/event_bus.h"
+#include "agent/lifecycle/network_keeper.h"
 #include "agent/lifecycle/node_config.h"
 #include "agent/lifecycle/start_gate.h"
+#include "agent/lifecycle/state.h"
 #include "agent/lifecycle/views.h"
 #include "agent/model/event.h"
 #include "agent/model/image.h"
@@ -37,8 +39,7 @@ class Node {
   Node(NodeDeps deps, NodeConfig config);
   ~Node();
 
-  // recover.cc: loads what was recorded, looks for what runs, makes the two agree. Before anything
-  // else.
+  // recover.cc: loads what was recorded, looks for what runs, makes the two agree. First of all.
   Task<Status> Recover(store::Snapshot snapshot, std::vector<store::Quarantined> quarantined);
 
   // tenants.cc
@@ -73,10 +74,10 @@ class Node {
   // it leaves behind.
   Task<StatusOr<std::vector<StatusOr<Sandbox>>>> Reserve(Call call, std::vector<Wanted> wanted,
                                                          bool all_or_nothing);
-  // Asks everything anew; what is refused stays reserved. Once it has begun, the place is used up.
+  // Asks everything anew; what is refused stays reserved. Once begun, the place is used up.
   Task<StatusOr<Sandbox>> CommitReservation(Call call, std::string name);
   Task<Status> ReleaseReservation(Call call, std::string name, bool allow_missing);
-  // create.cc: what may have changed since somebody looked last: runtimes, limits, pressure, disk.
+  // create.cc: what may have changed since somebody looked: runtimes, limits, pressure, disk.
   // Reserve, Commit and CreateSandbox do it by themselves.
   Task<void> LookAround();
   // here.cc: every target of this node with every constraint, as Reserve would find them.
@@ -155,14 +156,12 @@ class Node {
 
   // events.cc
   Task<StatusOr<std::vector<Event>>> ReadEvents(store::EventQuery query);
-  // Every event from now on. Ends with RESOURCE_EXHAUSTED if its owner does not keep up.
+  // Every event from now on. RESOURCE_EXHAUSTED if its owner does not keep up.
   std::unique_ptr<EventSubscription> Subscribe();
   // Of the newest durable event: the state that the node shows lacks nothing up to it.
   int64_t revision() const { return durable_revision_; }
 
   NodeCounts counts() const;
-
-  // What the node is and how it stands.
   const host::HostInfo& host() const { return deps_.host; }
   const NodeConfig& config() const { return config_; }
   const std::vector<DriverState>& drivers() const { return drivers_; }
@@ -175,7 +174,7 @@ class Node {
   Task<std::vector<NodeCheck>> CheckNode();
   bool hardened() const;  // the config says so, and every check passed when it was last looked
 
-  // shutdown.cc: takes no new work, waits for what is under way. Sandboxes go on running.
+  // shutdown.cc: takes no new work, waits for what is under way. Sandboxes run on.
   Task<void> Drain();
 
  private:
@@ -331,10 +330,19 @@ class Node {
   Task<Status> SaveState(NodeState state, store::RequestRecord request, std::vector<Event> events);
   Task<void> CordonAfterDamage();
 
+  // network.cc: the tenant's policy before the sandbox's own.
+  std::vector<network::NetworkPlan::Layer> NetworkLayers(const Tenant& tenant,
+                                                         const NetworkSpec& spec) const;
+  network::NetworkPlan NetworkPlanFor(const Sandbox& sandbox) const;
+  Task<StatusOr<NetworkAttachment>> Connect(std::shared_ptr<Entry> entry, int64_t pid);
+  // What the policies now say for these; all of them or none.
+  Task<Status> ReplaceRules(std::vector<std::shared_ptr<Entry>> entries);
+  Task<void> RecoverNetworks();
+  void ListenToNetwork();
+
   // create.cc
   Task<void> LookAtRoom();
   Task<StatusOr<Sandbox>> Launch(std::shared_ptr<Entry> entry, Plan plan);
-  // Undoes what a start has done and records why; the record goes if nothing of it is left.
   Task<Status> AbandonStart(std::shared_ptr<Entry> entry, Status why);
   Task<Status> ForgetStart(std::shared_ptr<Entry> entry, const Status& why);
 
@@ -369,8 +377,11 @@ class Node {
   // remove.cc
   Task<Status> RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecord request,
                            std::string actor);
-  // All that there is of a sandbox. `released`: Destroy has worked before, only files are left.
-  Task<Status> Erase(drivers::Driver* driver, std::string id, bool released);
+  // All that there is of a sandbox; Dismantle: what holds memory, addresses or rules.
+  // `released`: that is done, only files are left. Both are idempotent.
+  Task<Status> Erase(drivers::Driver* driver, Sandbox record, bool released);
+
+  Task<Status> Dismantle(drivers::Driver* driver, Sandbox record);
 
   // recover.cc
   void LoadSnapshot(store::Snapshot snapshot);
@@ -404,12 +415,8 @@ class Node {
   NodeState state_;
   std::shared_ptr<AsyncMutex> state_mutex_;  // held while it is changed
   int64_t durable_generation_ = 0;           // of the controller, as the disk has it
-  std::optional<HostRoom> room_;             // as of the last look; absent: not known
-  std::shared_ptr<AsyncMutex> room_mutex_;   // held while the machine is asked
-  std::chrono::steady_clock::time_point room_looked_{};
-  std::set<std::pair<std::chrono::steady_clock::time_point, std::string>> leases_;  // end, id
-  asio::steady_timer lease_timer_;
-  std::optional<std::chrono::steady_clock::time_point> lease_timer_armed_;
+  RoomWatch room_;
+  LeaseTable leases_;
   std::map<std::string, Image> images_;
   std::shared_ptr<AsyncMutex> image_mutex_;  // held while an image is recorded or removed
   // By the image's digest; those of one image by VerdictKey.
@@ -422,16 +429,10 @@ class Node {
   bool measuring_ = false;  // the loop of measure.cc runs
   budget::BurstModel burst_;
   budget::Dial dial_;
-  std::shared_ptr<AsyncMutex> pressure_mutex_;  // held while the kernel is asked
-  std::chrono::steady_clock::time_point pressure_looked_{};
-  std::string pressure_problem_;    // why the last look failed
-  bool watching_pressure_ = false;  // WatchPressure runs
-  std::optional<std::chrono::steady_clock::time_point> explained_told_{};
-  int64_t group_ooms_ = 0;        // as of the last look
-  bool ran_out_ = false;          // since the last measurement the sandboxes wanted too much
-  bool nobody_to_evict_ = false;  // that has been told, of this band
+  PressureWatch pressure_;
   std::map<std::string, std::shared_ptr<StartGate>> start_gates_;  // by driver
   std::map<std::string, NamedNetworkPolicy> network_policies_;
+  NetworkKeeper network_;
   Status memory_limit_ = Unavailable("the limit around all sandboxes has not been set");
   std::map<std::string, store::RequestRecord> requests_;
   std::map<std::string, std::shared_ptr<Notifier>> requests_under_way_;

@@ -23,6 +23,7 @@
 #include "agent/policy/isolation.h"
 #include "drivers/driver.h"
 #include "drivers/image/image_store.h"
+#include "drivers/network/network.h"
 #include "store/store.h"
 
 namespace claw::lifecycle {
@@ -36,6 +37,8 @@ struct NodeDeps {
   std::vector<drivers::Driver*> drivers;  // at most one for each isolation class
   Clock& clock;
   host::HostInfo host;
+  // Connects sandboxes. Outlives the Node. Null: none may be connected here.
+  network::Networks* networks = nullptr;
   // Blocks; for pool threads. Empty: nothing is known, so the node is not hardened.
   std::function<StatusOr<MachineFacts>()> read_facts{};
   // Blocks; for pool threads. Sets the memory limit around all sandboxes and reads it back. Empty:

@@ -7,6 +7,7 @@
 #include "agent/lifecycle/entry.h"
 #include "agent/model/json.h"
 #include "agent/policy/isolation.h"
+#include "agent/policy/network.h"
 
 namespace claw::lifecycle {
 namespace {
@@ -132,6 +133,8 @@ StatusOr<Node::Plan> Node::PlanOf(Sandbox record, const placement::Offer& offer,
   record.runtime_version = offer.runtime.version;
   record.platform = offer.runtime.platform;
   plan.launch = MakeLaunch(record.spec, image, record.resources);
+  record.network_mode = policy::DecideNetwork(record.spec.network, tenant);
+  plan.launch.network = record.network_mode;
   plan.launch.image_rootfs = deps_.images.RootfsPath(image.digest);
   plan.record = std::move(record);
   return plan;

@@ -56,24 +56,24 @@ std::string_view Meaning(PressureBand band) {
 Task<void> Node::LookAtPressure() {
   if (!deps_.read_pressure || draining_) co_return;
   // Whoever comes while another looks takes what that one finds.
-  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(pressure_mutex_);
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(pressure_.mutex);
   const auto now = std::chrono::steady_clock::now();
-  if (now - pressure_looked_ < config_.shortest_look) co_return;
-  const bool is_first = pressure_looked_ == std::chrono::steady_clock::time_point();
-  pressure_looked_ = now;
+  if (now - pressure_.looked < config_.shortest_look) co_return;
+  const bool is_first = pressure_.looked == std::chrono::steady_clock::time_point();
+  pressure_.looked = now;
   auto read = deps_.read_pressure;
   const StatusOr<MemoryPressure> found = co_await deps_.pool.Run(std::move(read));
   if (!found.ok()) {
-    const bool is_new = pressure_problem_.empty();
-    pressure_problem_ = ToStd(found.status().message());
-    std::string text = StrCat("the node is not dialled back: ", pressure_problem_);
+    const bool is_new = pressure_.problem.empty();
+    pressure_.problem = ToStd(found.status().message());
+    std::string text = StrCat("the node is not dialled back: ", pressure_.problem);
     if (is_new) co_await Report("node.pressure_unknown", "node", std::move(text));
     co_return;
   }
-  pressure_problem_.clear();
+  pressure_.problem.clear();
   // What was before this agent is not news.
-  if (!is_first && found->group_ooms > group_ooms_) ran_out_ = true;
-  group_ooms_ = found->group_ooms;
+  if (!is_first && found->group_ooms > pressure_.group_ooms) pressure_.ran_out = true;
+  pressure_.group_ooms = found->group_ooms;
   budget::PressureLook look{.pressure = *found};
   if (dial_.NeedsCulprits(*found)) {
     const StatusOr<int64_t> culprits = co_await CountAtOwnLimit();
@@ -85,8 +85,8 @@ Task<void> Node::LookAtPressure() {
   const bool explained = dial_.explained();
   dial_.Look(look);
   if (dial_.explained() && !explained &&
-      (!explained_told_ || now - *explained_told_ > kTellAgain)) {
-    explained_told_ = now;
+      (!pressure_.explained_told || now - *pressure_.explained_told > kTellAgain)) {
+    pressure_.explained_told = now;
     co_await Report("node.pressure_explained", "node", Describe(dial_));
   }
   if (dial_.limit() && (!limit || *dial_.limit() < *limit)) {
@@ -103,7 +103,7 @@ Task<void> Node::LookAtPressure() {
 Task<void> Node::ActOnPressure(PressureBand before) {
   const PressureBand band = dial_.band();
   if (band != before) {
-    nobody_to_evict_ = false;
+    pressure_.nobody_to_evict = false;
     std::string text = StrCat(ToString(before), " -> ", ToString(band), ": ", Describe(dial_), "; ",
                               Meaning(band));
     co_await Report(EventType(band), "node", std::move(text));
@@ -119,8 +119,8 @@ Task<void> Node::ActOnPressure(PressureBand before) {
       co_await Report("node.caches_shrunk", "node", *std::move(done));
     }
   }
-  if (!dial_.settled() && !watching_pressure_) {
-    watching_pressure_ = true;
+  if (!dial_.settled() && !pressure_.watching) {
+    pressure_.watching = true;
     asio::co_spawn(deps_.strand, WatchPressure(), asio::detached);
   }
 }
@@ -130,7 +130,7 @@ Task<void> Node::WatchPressure() {
     co_await Sleep(config_.pressure_interval);
     co_await LookAtPressure();
   }
-  watching_pressure_ = false;
+  pressure_.watching = false;
 }
 
 // Since the last measurement, some seconds ago.
@@ -169,8 +169,8 @@ Task<void> Node::Evict() {
   }
   const std::optional<budget::EvictionCandidate> victim = budget::ChooseVictim(candidates);
   if (!victim) {
-    if (nobody_to_evict_) co_return;
-    nobody_to_evict_ = true;
+    if (pressure_.nobody_to_evict) co_return;
+    pressure_.nobody_to_evict = true;
     co_await Report("node.nobody_to_evict", "node",
                     "every sandbox that runs is guaranteed and within its request");
     co_return;
@@ -178,7 +178,7 @@ Task<void> Node::Evict() {
   const std::shared_ptr<Entry> entry = Find(victim->id);
   if (entry == nullptr || entry->record.state != SandboxState::kRunning) co_return;
   entry->evicted = true;
-  ran_out_ = true;
+  pressure_.ran_out = true;
   std::string why = StrCat(
       "the node is short of memory (", Describe(dial_), "): of ", candidates.size(),
       " sandboxes this one goes first: it uses ", FormatBytes(victim->used_bytes), ", ",

@@ -51,6 +51,7 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
         co_await Report("sandbox.orphan", StrCat("sandboxes/", id), ToLogString(status));
     }
   }
+  co_await RecoverNetworks();
   // A restart may have come between a change of trust and the end of what rested on it.
   const Status revoked = co_await AwaitRevoked(RevokeForbidden("agent"));
   if (!revoked.ok()) co_await Report("sandbox.not_revoked", "node", ToLogString(revoked));
@@ -179,7 +180,7 @@ Task<Status> Node::RecoverStray(drivers::Driver* driver, std::string id, bool st
       co_await Report("sandbox.not_rebuilt", StrCat("sandboxes/", id), ToLogString(rebuilt));
     }
   }
-  CO_RETURN_IF_ERROR(co_await Erase(driver, id, false));
+  CO_RETURN_IF_ERROR(co_await Erase(driver, Sandbox{.id = id}, false));
   co_await Report("sandbox.orphan_removed", StrCat("sandboxes/", id),
                   "nothing is recorded about it");
   co_return absl::OkStatus();

@@ -41,7 +41,7 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
   if (driver == nullptr) {
     co_return FailedPrecondition("this node no longer has the driver ", entry->record.driver);
   }
-  const Status purged = co_await Erase(driver, entry->record.id, entry->record.released);
+  const Status purged = co_await Erase(driver, entry->record, entry->record.released);
   CO_RETURN_IF_ERROR(Annotate(purged, StrCat("remove sandbox ", entry->record.id)));
   std::vector<Event> events;
   events.push_back(MakeEvent("sandbox.removed", StrCat("sandboxes/", entry->record.id),
@@ -50,12 +50,17 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
   co_return co_await DropRecord(entry, std::move(request), std::move(events));
 }
 
-Task<Status> Node::Erase(drivers::Driver* driver, std::string id, bool released) {
-  auto work = [driver, id, released]() -> Status {
-    if (!released) RETURN_IF_ERROR(driver->Destroy(id));
-    return driver->Purge(id);
-  };
-  co_return co_await deps_.pool.Run(std::move(work));
+Task<Status> Node::Erase(drivers::Driver* driver, Sandbox record, bool released) {
+  if (!released) CO_RETURN_IF_ERROR(co_await Dismantle(driver, record));
+  auto purge = [driver, id = record.id] { return driver->Purge(id); };
+  co_return co_await deps_.pool.Run(std::move(purge));
+}
+
+Task<Status> Node::Dismantle(drivers::Driver* driver, Sandbox record) {
+  auto destroy = [driver, id = record.id] { return driver->Destroy(id); };
+  CO_RETURN_IF_ERROR(co_await deps_.pool.Run(std::move(destroy)));
+  if (record.network_mode == NetworkMode::kNone) co_return absl::OkStatus();
+  co_return co_await network_.Detach(record.id);
 }
 
 }  // namespace claw::lifecycle

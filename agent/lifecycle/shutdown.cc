@@ -7,7 +7,7 @@ namespace claw::lifecycle {
 Task<void> Node::Drain() {
   draining_ = true;
   bus_.Close();
-  lease_timer_.cancel();
+  leases_.timer.cancel();
   for (const auto& [id, entry] : sandboxes_) entry->changed.NotifyAll();
   for (const std::shared_ptr<CompatTest>& test : compat_tests_) test->changed.NotifyAll();
   while (under_way_ > 0) co_await drained_.Wait();

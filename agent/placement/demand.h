@@ -25,6 +25,8 @@ struct Demand {
   Tenant tenant{};
   SandboxSpec spec{};                           // has passed ValidateSpec
   std::map<std::string, ImageChoice> images{};  // by architecture, as OCI names them
+  NetworkMode network = NetworkMode::kNone;
+  std::vector<NetworkPolicy> network_policies{};  // all of which have to allow what is to pass
   std::optional<Memory> memory{};  // what it is charged already; absent: what it would cost now
 };
 

@@ -5,6 +5,7 @@
 #include "agent/base/strings.h"
 #include "agent/placement/match.h"
 #include "agent/placement/view.h"
+#include "agent/policy/network.h"
 #include "agent/policy/quota.h"
 
 namespace claw::placement {
@@ -24,6 +25,7 @@ constexpr char kHold[] = "node.hold";
 constexpr char kCpus[] = "node.cpus";
 constexpr char kCpu[] = "node.cpu_millis";
 constexpr char kPids[] = "node.pids";
+constexpr char kNetwork[] = "node.network";
 constexpr char kDisk[] = "node.disk";
 constexpr char kMemory[] = "node.memory.allocatable_bytes";
 
@@ -181,6 +183,23 @@ bool Examiner::ExaminePlace(const Target& target, Sink& sink) {
 }
 
 template <typename Sink>
+bool Examiner::ExamineNetwork(const Target& target, const View& view, Sink& sink) {
+  if (demand_.network == NetworkMode::kNone) return true;
+  const Status allowed =
+      policy::CheckNetwork(demand_.network, view.runtime->isolation, demand_.network_policies);
+  const auto listed = [&] {
+    return Words("policies fit for its class",
+                 StrCat(demand_.network_policies.size(), " policies"));
+  };
+  if (!sink.Take(
+          kNetwork, allowed.ok(), [&] { return allowed; }, listed))
+    return false;
+  const auto there = [] { return Words("an address and rules", "there is one more"); };
+  return sink.Take(
+      kNetwork, target.network_hold.ok(), [&] { return target.network_hold; }, there);
+}
+
+template <typename Sink>
 bool Examiner::ExamineRoom(const Target& target, const View& view, Sink& sink) {
   const SandboxSpec& spec = demand_.spec;
   const auto too_wide = [&] {
@@ -299,6 +318,7 @@ bool Examiner::Examine(const Target& target, Sink& sink) {
         return true;
     }
   }
+  if (!ExamineNetwork(target, *view, sink)) return true;
   ExamineRoom(target, *view, sink);
   return true;
 }

@@ -81,6 +81,8 @@ class Examiner {
   template <typename Sink>
   bool ExaminePlace(const Target& target, Sink& sink);
   template <typename Sink>
+  bool ExamineNetwork(const Target& target, const View& view, Sink& sink);
+  template <typename Sink>
   bool ExamineRoom(const Target& target, const View& view, Sink& sink);
   const View& On(const std::shared_ptr<const Platform>& platform);
   // The same, or `own` if tenants that are on it matter.

@@ -77,6 +77,8 @@ struct Target {
   std::vector<Status> holds{};
   std::map<std::string, std::vector<Status>> driver_holds{};
 
+  Status network_hold{};  // why no more sandboxes can be connected there; OK: they can
+
   std::set<std::string> images{};  // digests that are unpacked there
 };
 

@@ -15,6 +15,7 @@
 #include "agent/base/strings.h"
 #include "agent/base/subprocess.h"
 #include "agent/host/process.h"
+#include "drivers/gvisor/masked_start.h"
 #include "drivers/gvisor/syscall_log.h"
 #include "drivers/oci/k8s_log.h"
 
@@ -112,10 +113,16 @@ Fingerprint GvisorDriver::Probe() {
       const std::lock_guard lock(platform_mutex_);
       platform_ = candidate;
     }
+    network_start_ = NetworkStart::kUntried;
     found = OciDriver::Probe();
     if (found.healthy) return found;
   }
   return found;
+}
+
+StatusOr<Created> GvisorDriver::Create(const LaunchSpec& spec) {
+  if (spec.network == NetworkMode::kBridge) RETURN_IF_ERROR(CheckNetworkSupport());
+  return OciDriver::Create(spec);
 }
 
 Status GvisorDriver::ProbeRuntime(Fingerprint& fingerprint) {
@@ -147,6 +154,9 @@ Status GvisorDriver::ProbeRuntime(Fingerprint& fingerprint) {
 
 BundleOptions GvisorDriver::PlanBundle(const LaunchSpec& spec, Instance& instance) const {
   instance.nonce = RandomHex(16);
+  const NetworkStart known = network_start_;
+  const NetworkStart how = known == NetworkStart::kUntried ? network_trial_.load() : known;
+  instance.masked_start = instance.network && how == NetworkStart::kMasked;
   BundleOptions options;
   // runsc takes the size of the memory that it shows inside from this limit when it creates the
   // sandbox.
@@ -159,6 +169,42 @@ BundleOptions GvisorDriver::PlanBundle(const LaunchSpec& spec, Instance& instanc
 std::vector<std::string> GvisorDriver::GlobalFlags() const {
   return {StrCat("--root=", RuntimeRoot().string()), StrCat("--platform=", platform()),
           "--network=none"};
+}
+
+// The last one counts.
+std::vector<std::string> GvisorDriver::NetworkFlags() const { return {"--network=sandbox"}; }
+
+Status GvisorDriver::CheckNetworkSupport() {
+  const std::lock_guard lock(network_mutex_);
+  for (const NetworkStart how : {NetworkStart::kPlain, NetworkStart::kMasked}) {
+    if (network_start_ != NetworkStart::kUntried) break;
+    network_trial_ = how;
+    int64_t supervisor_bytes = 0;
+    const Status tried = SelfTest(NetworkMode::kBridge, supervisor_bytes);
+    if (tried.ok()) network_start_ = how;
+    network_problem_ = ToStd(tried.message());
+  }
+  if (network_start_ == NetworkStart::kUntried) network_start_ = NetworkStart::kNever;
+  if (network_start_ != NetworkStart::kNever) return absl::OkStatus();
+  return MakeError(StatusCode::kFailedPrecondition,
+                   StrCat("this runsc cannot give a sandbox a network: ", network_problem_),
+                   {.reason = "NETWORK_UNSUPPORTED", .constraint = "network.mode"});
+}
+
+Status GvisorDriver::StartProgram(const Instance& instance) {
+  if (!instance.network) return OciDriver::StartProgram(instance);
+  std::vector<std::string> words = GlobalFlags();
+  const std::vector<std::string> network = NetworkFlags();
+  words.insert(words.begin(), programs_.runtime());
+  words.insert(words.end(), network.begin(), network.end());
+  words.insert(words.end(), {"start", instance.id});
+  ProcessSpec command;
+  command.argv = std::move(words);
+  if (!instance.masked_start) return RunOrError(std::move(command)).status();
+  ASSIGN_OR_RETURN(const MaskedStart masked,
+                   MaskedStart::Prepare(static_cast<pid_t>(instance.process.pid)));
+  command.before_exec = [&masked] { return masked.Enter(); };
+  return RunOrError(std::move(command)).status();
 }
 
 std::vector<std::string> GvisorDriver::TraceFlags(const std::filesystem::path& folder) const {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <map>
+#include <mutex>
 
 #include "drivers/oci/oci_driver.h"
 
@@ -31,11 +33,14 @@ class GvisorDriver final : public OciDriver {
   std::string_view name() const override { return "gvisor"; }
   IsolationClass isolation() const override { return IsolationClass::kGvisor; }
   Fingerprint Probe() override;
+  StatusOr<Created> Create(const LaunchSpec& spec) override;
   StatusOr<SyscallReport> ReadSyscalls(const std::string& id) override;
 
  protected:
   BundleOptions PlanBundle(const LaunchSpec& spec, Instance& instance) const override;
   std::vector<std::string> GlobalFlags() const override;
+  std::vector<std::string> NetworkFlags() const override;
+  Status StartProgram(const Instance& instance) override;
   std::vector<std::string> TraceFlags(const std::filesystem::path& folder) const override;
   int64_t OverheadBytes(const host::CgroupUsage& usage) const override;
   int64_t ExtraPids() const override;
@@ -51,6 +56,7 @@ class GvisorDriver final : public OciDriver {
   std::vector<std::string> RuntimeIds() const override;
 
  private:
+  Status CheckNetworkSupport();
   StatusOr<InsideReport> AwaitReport(const Instance& instance) const;
 
   std::string platform() const;
@@ -58,6 +64,13 @@ class GvisorDriver final : public OciDriver {
   const std::string wanted_platform_;
   mutable std::mutex platform_mutex_;
   std::string platform_;  // in use since the last Probe
+  // How this runsc starts a sandbox that has interfaces, since the last Probe. Masked: see
+  // masked_start.h.
+  enum class NetworkStart { kUntried, kPlain, kMasked, kNever };
+  std::mutex network_mutex_;  // held while it is tried
+  std::string network_problem_;
+  std::atomic<NetworkStart> network_trial_ = NetworkStart::kUntried;
+  std::atomic<NetworkStart> network_start_ = NetworkStart::kUntried;
 };
 
 }  // namespace claw::drivers

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ struct NetworkConfig {
   std::optional<IpPrefix> ipv6_range{};    // absent: IPv4 alone. Cut into one /112 for each bridge.
   std::vector<std::string> dns_servers{};  // addresses; what sandboxes are told to ask
   std::vector<std::string> dns_search{};
+  std::vector<std::string> resolvers{};  // addresses; whom the agent itself asks about names
   int dns_port = 53;       // of those servers
   bool masquerade = true;  // sandboxes speak to the world with the host's address
   // Always denied, beside the host itself, other tenants, loopback, link-local addresses (cloud
@@ -126,8 +128,14 @@ class Networks {
  public:
   virtual ~Networks() = default;
 
+  // Whom to tell. Once, before anything else.
+  virtual void Listen(NetworkEvents events) = 0;
+
   // Makes the tables and looks whether all that is needed is there. Again at any time.
   virtual NetworkHealth Probe() = 0;
+
+  // Whether anything of it is left from an earlier agent. Makes nothing.
+  virtual bool HasTraces() const = 0;
 
   // What has to be there before the sandbox is made.
   virtual StatusOr<NetworkFiles> Prepare(const NetworkPlan& plan) = 0;
@@ -156,5 +164,9 @@ class Networks {
   virtual StatusOr<std::map<std::string, NetworkCounters>> Count() = 0;
   virtual std::vector<ResolvedName> Names(const std::string& id) const = 0;
 };
+
+// On Linux, networks in the network namespace of the calling thread; elsewhere, ones that answer
+// UNIMPLEMENTED. Nothing is done before the first call.
+std::unique_ptr<Networks> MakeNetworks(NetworkConfig config, NetworkEvents events = {});
 
 }  // namespace claw::network

@@ -59,6 +59,13 @@ Json Mounts(const LaunchSpec& spec, const MountPoints& points, const BundleOptio
     mounts.push_back(Mount(mount.destination, "bind", source,
                            {"bind", "nosuid", "nodev", mount.read_only ? "ro" : "rw"}));
   }
+  for (size_t i = 0; i < spec.node_files.size(); ++i) {
+    const claw::Mount& file = spec.node_files[i];
+    const std::string source =
+        options.mounts_are_staged ? points.bind(spec.mounts.size() + i).string() : file.source;
+    mounts.push_back(
+        Mount(file.destination, "bind", source, {"bind", "nosuid", "nodev", "noexec", "ro"}));
+  }
   return mounts;
 }
 

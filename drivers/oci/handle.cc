@@ -35,7 +35,9 @@ DriverHandle MakeHandle(std::string_view driver, const OciInstance& instance) {
                      {"nonce", instance.nonce},
                      {"workload_bytes", instance.workload_bytes},
                      {"cgroup_max_bytes", instance.cgroup_max_bytes},
-                     {"id_base", instance.id_base}};
+                     {"id_base", instance.id_base},
+                     {"network", instance.network},
+                     {"masked_start", instance.masked_start}};
   return HandleOf(driver, data.dump());
 }
 
@@ -54,6 +56,8 @@ StatusOr<OciInstance> ParseHandle(std::string_view driver, const DriverHandle& h
     instance.workload_bytes = json.at("workload_bytes").get<int64_t>();
     instance.cgroup_max_bytes = json.at("cgroup_max_bytes").get<int64_t>();
     instance.id_base = json.at("id_base").get<uint32_t>();
+    instance.network = json.value("network", false);
+    instance.masked_start = json.value("masked_start", false);
     if (!IsId(instance.id)) return DataLoss("the handle names no sandbox");
     return instance;
   } catch (const std::exception& error) {

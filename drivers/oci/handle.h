@@ -17,7 +17,9 @@ struct OciInstance {
   std::string nonce{};  // of the starter's report; empty where there is none
   int64_t workload_bytes = 0;
   int64_t cgroup_max_bytes = 0;
-  uint32_t id_base = 0;  // 0: no user namespace
+  uint32_t id_base = 0;       // 0: no user namespace
+  bool network = false;       // it may have more than loopback
+  bool masked_start = false;  // see gvisor/masked_start.h
 };
 
 // From the content that MakeHandle made.

@@ -88,7 +88,7 @@ Fingerprint OciDriver::Probe() {
     fingerprint_ = found;
   }
   if (!found.healthy) return found;
-  if (const Status test = SelfTest(found.supervisor_bytes); !test.ok()) {
+  if (const Status test = SelfTest(NetworkMode::kNone, found.supervisor_bytes); !test.ok()) {
     found.healthy = false;
     found.message = StrCat("a sandbox of our own does not run: ", ToStd(test.message()));
   }
@@ -98,7 +98,7 @@ Fingerprint OciDriver::Probe() {
   return found;
 }
 
-Status OciDriver::SelfTest(int64_t& supervisor_bytes) {
+Status OciDriver::SelfTest(NetworkMode network, int64_t& supervisor_bytes) {
   // The starter is the only file that is sure to be there and to run anywhere. A copy for each
   // driver: they are probed side by side, and a program that runs cannot be written to.
   const fs::path image = options_.state_dir / "selftest" / std::string(name());
@@ -117,7 +117,9 @@ Status OciDriver::SelfTest(int64_t& supervisor_bytes) {
   spec.resources.memory = {
       .workload_bytes = 64 * kMiB, .overhead_bytes = 64 * kMiB, .cgroup_max_bytes = 128 * kMiB};
   spec.resources.pids_max = 64;
-  const StatusOr<Created> created = Create(spec);
+  spec.network = network;
+  // Not that of a derived class, which may want to have tested first.
+  const StatusOr<Created> created = OciDriver::Create(spec);
   Status status = created.status();
   if (status.ok()) {
     // Before the start: the supervisor is gone as soon as the program has ended, which is at once.
@@ -149,6 +151,7 @@ StatusOr<Created> OciDriver::Create(const LaunchSpec& spec) {
   }
   Instance instance;
   instance.id = spec.id;
+  instance.network = spec.network == NetworkMode::kBridge;
   instance.workload_bytes = spec.resources.memory.workload_bytes;
   instance.cgroup_max_bytes = spec.resources.memory.cgroup_max_bytes;
   Status status = Build(spec, instance);
@@ -183,7 +186,7 @@ Status OciDriver::Build(const LaunchSpec& spec, Instance& instance) {
                                    .pids_max = spec.resources.pids_max + ExtraPids()}));
   ASSIGN_OR_RETURN(const RootMount root,
                    RootMount::Prepare(layout, points, spec.image_rootfs, StarterLayer(),
-                                      spec.mounts, instance.id_base));
+                                      spec.mounts, spec.node_files, instance.id_base));
   const ConmonSpec conmon{.conmon_path = programs_.conmon(),
                           .id = spec.id,
                           .runtime_path = programs_.runtime(),

@@ -68,6 +68,8 @@ class OciDriver : public Driver {
   virtual std::vector<std::string> TraceFlags(const std::filesystem::path& /*folder*/) const {
     return {};
   }
+  // Further flags for a sandbox that may have more than loopback.
+  virtual std::vector<std::string> NetworkFlags() const { return {}; }
   // What the cgroup must allow beyond the tenant's own pids.
   virtual int64_t ExtraPids() const = 0;
   // A layer to put over the image; empty: none.
@@ -97,6 +99,8 @@ class OciDriver : public Driver {
   // Ids that the runtime remembers.
   virtual std::vector<std::string> RuntimeIds() const = 0;
 
+  // Runs a sandbox of our own, and measures its supervisor.
+  Status SelfTest(NetworkMode network, int64_t& supervisor_bytes);
   Layout LayoutOf(const std::string& id) const { return Layout(dir_ / id); }
   std::string CgroupOf(const std::string& id) const;
   std::string RuntimeCgroupOf(const std::string& id) const { return CgroupOf(id) + "/rt"; }
@@ -113,8 +117,6 @@ class OciDriver : public Driver {
 
  private:
   Status PrepareFolders();
-  // Runs a sandbox of our own, and measures its supervisor.
-  Status SelfTest(int64_t& supervisor_bytes);
   Status Build(const LaunchSpec& spec, Instance& instance);
   StatusOr<std::vector<std::string>> CreateFlags(const LaunchSpec& spec, bool filtered) const;
   Status CheckLimits(const Instance& instance);

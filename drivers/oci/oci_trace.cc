@@ -12,6 +12,10 @@ StatusOr<std::vector<std::string>> OciDriver::CreateFlags(const LaunchSpec& spec
                                                           bool filtered) const {
   RETURN_IF_ERROR(CheckRefusable(spec.refused_calls, filtered));
   std::vector<std::string> flags = GlobalFlags();
+  if (spec.network == NetworkMode::kBridge) {
+    const std::vector<std::string> network = NetworkFlags();
+    flags.insert(flags.end(), network.begin(), network.end());
+  }
   if (!spec.trace_syscalls) return flags;
   const fs::path folder = LayoutOf(spec.id).trace();
   const std::vector<std::string> more = TraceFlags(folder);

@@ -110,7 +110,8 @@ StatusOr<UniqueFd> MakeUserNamespace(uint32_t id_base) {
 
 StatusOr<RootMount> RootMount::Prepare(const Layout& layout, const MountPoints& points,
                                        const fs::path& image_rootfs, const fs::path& starter_layer,
-                                       const std::vector<Mount>& mounts, uint32_t id_base) {
+                                       const std::vector<Mount>& mounts,
+                                       const std::vector<Mount>& node_files, uint32_t id_base) {
   RootMount root;
   root.image_ = image_rootfs;
   root.points_ = points.dir;
@@ -126,6 +127,11 @@ StatusOr<RootMount> RootMount::Prepare(const Layout& layout, const MountPoints& 
                            .staged_at = points.bind(i),
                            .is_folder = is_folder,
                            .read_only = mounts[i].read_only});
+  }
+  for (size_t i = 0; i < node_files.size(); ++i) {
+    root.binds_.push_back({.source = node_files[i].source,
+                           .staged_at = points.bind(mounts.size() + i),
+                           .is_mapped = false});
   }
   if (id_base > 0) {
     ASSIGN_OR_RETURN(root.user_namespace_, MakeUserNamespace(id_base));
@@ -152,7 +158,8 @@ int RootMount::StageMounts() const {
       ::close(file);
     }
     const uint64_t read_only = bind.read_only ? MOUNT_ATTR_RDONLY : 0;
-    const int error = BindMapped(bind.source.c_str(), bind.staged_at.c_str(), user_namespace_.get(),
+    const int mapping = bind.is_mapped ? user_namespace_.get() : -1;
+    const int error = BindMapped(bind.source.c_str(), bind.staged_at.c_str(), mapping,
                                  read_only | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
     if (error != 0) return error;
   }

@@ -19,11 +19,13 @@ class RootMount {
  public:
   // Lays out everything that allocates. `id_base` > 0: the image and the bind mounts are mapped
   // into the user namespace [id_base, id_base + 65536) on the way (idmapped mounts, Linux 5.19 or
-  // later). `starter_layer` may be empty; otherwise it is put over the image.
+  // later); `node_files`, which anybody may read, are bound as they are. `starter_layer` may be
+  // empty; otherwise it is put over the image.
   static StatusOr<RootMount> Prepare(const Layout& layout, const MountPoints& points,
                                      const std::filesystem::path& image_rootfs,
                                      const std::filesystem::path& starter_layer,
-                                     const std::vector<Mount>& mounts, uint32_t id_base);
+                                     const std::vector<Mount>& mounts,
+                                     const std::vector<Mount>& node_files, uint32_t id_base);
 
   // For ProcessSpec::before_exec: a new mount namespace, then the mounts. Async-signal-safe; 0 or
   // an errno.
@@ -39,6 +41,7 @@ class RootMount {
     std::string staged_at;
     bool is_folder = false;
     bool read_only = true;
+    bool is_mapped = true;
   };
 
   std::string image_;

@@ -1,5 +1,7 @@
 #include "drivers/runc/legacy_driver.h"
 
+#include <algorithm>
+
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "agent/host/process.h"
@@ -9,12 +11,15 @@ namespace {
 
 // A container without capabilities could not add an interface to its network namespace, so what is
 // there before its first instruction is all that will ever be.
-Status CheckOnlyLoopback(pid_t pid) {
+Status CheckInterfaces(pid_t pid, bool network) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(StrCat("/proc/", pid, "/net/dev")));
-  const std::vector<std::string> interfaces = InterfacesIn(text);
-  if (interfaces == std::vector<std::string>{"lo"}) return absl::OkStatus();
-  return Internal("the container has network interfaces ", Join(interfaces, ", "),
-                  " instead of loopback alone");
+  std::vector<std::string> interfaces = InterfacesIn(text);
+  std::sort(interfaces.begin(), interfaces.end());
+  std::vector<std::string> promised = {"lo"};
+  if (network) promised = {"eth0", "lo"};
+  if (interfaces == promised) return absl::OkStatus();
+  return Internal("the container has network interfaces ", Join(interfaces, ", "), " instead of ",
+                  Join(promised, ", "));
 }
 
 Status CheckNoCapabilities(pid_t pid) {
@@ -68,15 +73,16 @@ Status LegacyDriver::ProbeRuntime(Fingerprint& fingerprint) {
 
 StatusOr<std::string> LegacyDriver::ProveCreated(const Instance& instance) {
   ASSIGN_OR_RETURN(std::string evidence, RuncDriver::ProveCreated(instance));
-  RETURN_IF_ERROR(CheckOnlyLoopback(static_cast<pid_t>(instance.process.pid)));
-  return StrCat(evidence, ", loopback alone");
+  const auto pid = static_cast<pid_t>(instance.process.pid);
+  RETURN_IF_ERROR(CheckInterfaces(pid, instance.network));
+  return StrCat(evidence, instance.network ? ", one interface" : ", loopback alone");
 }
 
 StatusOr<std::string> LegacyDriver::ProveRunning(const Instance& instance) {
   ASSIGN_OR_RETURN(const std::string evidence, RuncDriver::ProveRunning(instance));
   const auto pid = static_cast<pid_t>(instance.process.pid);
   Status proof = CheckNoCapabilities(pid);
-  proof.Update(CheckOnlyLoopback(pid));
+  proof.Update(CheckInterfaces(pid, instance.network));
   // What has ended since cannot be asked, nor what is about to: a process that exits lets go of its
   // namespaces first, and then has no network to read. It had none before its first instruction.
   if (HasEnded(instance) || proof.code() == StatusCode::kNotFound) return evidence;

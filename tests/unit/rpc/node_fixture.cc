@@ -114,6 +114,7 @@ void NodeFixture::StartAgain(const std::function<void()>& before) {
   drivers_.clear();
   store_.reset();
   pool_.reset();
+  networks_.ForgetAgent();
   if (before) before();
   Start();
 }
@@ -157,6 +158,7 @@ void NodeFixture::Start() {
                            .drivers = {},
                            .clock = *clock_,
                            .host = {},
+                           .networks = &networks_,
                            .read_facts = [this]() -> StatusOr<MachineFacts> {
                              const std::lock_guard lock(machine_mutex_);
                              return machine_;

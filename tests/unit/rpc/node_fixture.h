@@ -13,6 +13,7 @@
 #include "agent/lifecycle/node.h"
 #include "agent/rpc/context.h"
 #include "drivers/fake/fake_driver.h"
+#include "drivers/fake/fake_networks.h"
 #include "store/store.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/good_machine.h"
@@ -87,6 +88,7 @@ class NodeFixture {
   lifecycle::NodeConfig& config() { return config_; }  // of the next life of the agent
   FakeClock& clock() { return *clock_; }
   drivers::FakeWorld& world() { return *world_; }
+  network::FakeNetworks& networks() { return networks_; }
   store::Store& store() { return *store_; }
   lifecycle::Node& node() { return *node_; }
   const rpc::Context& context() const { return *context_; }
@@ -104,6 +106,7 @@ class NodeFixture {
   std::vector<std::unique_ptr<boost::asio::io_context>> strands_;
   const std::shared_ptr<drivers::FakeWorld> world_ = std::make_shared<drivers::FakeWorld>(clock_);
   FakeImages images_;
+  network::FakeNetworks networks_;
   std::mutex machine_mutex_;
   MachineFacts machine_ = GoodMachine();
   StatusOr<MemoryPressure> pressure_ = MemoryPressure{.available_bytes = 8 * kGiB};
