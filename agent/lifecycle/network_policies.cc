@@ -1,5 +1,6 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/layers.h"
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/request_guard.h"
 #include "agent/model/json.h"
@@ -72,28 +73,39 @@ Task<StatusOr<NamedNetworkPolicy>> Node::PutNetworkPolicy(Call call, NamedNetwor
   changed.created_at = before ? known.created_at : now;
   const bool same = before && known.policy == wanted.policy;
   changed.updated_at = same ? known.updated_at : now;
-  // Those that are under the policy when it is asked: sandboxes come and go meanwhile. What starts
-  // takes what is in network_policies_.
-  const auto enforce = [this, name]() -> Task<Status> {
-    std::vector<std::shared_ptr<Entry>> under;
+  // Those that are under the policy when it is asked: sandboxes come and go meanwhile, and what
+  // starts takes what is in network_policies_. The ones that have ended, too: rules are shared.
+  const auto under = [this, name] {
+    std::vector<std::shared_ptr<Entry>> entries;
     for (const auto& [id, entry] : sandboxes_) {
-      const Sandbox& sandbox = entry->record;
-      const auto tenant = tenants_.find(sandbox.spec.tenant);
+      const auto tenant = tenants_.find(entry->record.spec.tenant);
       if (tenant == tenants_.end() || tenant->second.network_policy != name) continue;
-      if (sandbox.network_mode == NetworkMode::kNone || IsTerminal(sandbox.state)) continue;
-      under.push_back(entry);
+      if (entry->record.network_mode != NetworkMode::kNone) entries.push_back(entry);
     }
-    // CALL SITE of ReplaceRules (network.cc), 1 of 2: co_return co_await ReplaceRules(under)
-    co_return absl::OkStatus();
+    return entries;
+  };
+  const auto restore = [this, before, name] {
+    if (before) network_policies_[name] = *before;
+    if (!before) network_policies_.erase(name);
   };
   network_policies_[name] = changed;
-  Status status = co_await enforce();
+  for (const std::shared_ptr<Entry>& entry : under()) {
+    const Sandbox& sandbox = entry->record;
+    const auto layers = NetworkLayers(tenants_[sandbox.spec.tenant], sandbox.spec.network);
+    const Status allowed = CheckLayers(sandbox, layers);
+    if (!allowed.ok()) {
+      restore();
+      co_return allowed;
+    }
+  }
+  // In force before it is recorded, so that it never counts without being in force.
+  Status status = co_await ReplaceRules(under());
   const auto request =
       MakeRequest(call.request_id, "PutNetworkPolicy", fingerprint, SubjectOf(name));
   if (status.ok()) {
     std::vector<Event> events;
     if (!same) {
-      const std::string difference = DescribeChange(known.policy, changed.policy);
+      const std::string difference = policy::DescribeChange(known.policy, changed.policy);
       std::string text = before ? "changed" : "new";
       if (!difference.empty()) text += StrCat(": ", difference);
       events.push_back(
@@ -109,12 +121,8 @@ Task<StatusOr<NamedNetworkPolicy>> Node::PutNetworkPolicy(Call call, NamedNetwor
     RememberRequest(request);
     co_return changed;
   }
-  if (before) {
-    network_policies_[name] = known;
-  } else {
-    network_policies_.erase(name);
-  }
-  const Status back = co_await enforce();
+  restore();
+  const Status back = co_await ReplaceRules(under());
   if (back.ok()) co_return status;
   co_return Annotate(status, StrCat("and the rules of before are not in force again (",
                                     ToStd(back.message()), ")"));

@@ -1,5 +1,6 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/layers.h"
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/request_guard.h"
 #include "agent/model/json.h"
@@ -152,24 +153,26 @@ Task<StatusOr<Tenant>> Node::UpdateTenant(Call call, std::string name, TenantPat
   Tenant changed = Patched(before, patch);
   const std::string difference = DescribeChange(before, changed);
   const bool lowered = before.trust == Trust::kTrusted && changed.trust != Trust::kTrusted;
+  // Those that the tenant has when it is asked: sandboxes come and go meanwhile.
+  const bool other_rules = before.network_policy != changed.network_policy;
+  const auto connected = [this, name, other_rules] {
+    std::vector<std::shared_ptr<Entry>> entries;
+    for (const auto& [id, entry] : sandboxes_) {
+      const Sandbox& sandbox = entry->record;
+      const bool its = sandbox.spec.tenant == name && sandbox.network_mode != NetworkMode::kNone;
+      if (its && other_rules) entries.push_back(entry);
+    }
+    return entries;
+  };
+  for (const std::shared_ptr<Entry>& entry : connected()) {
+    const Sandbox& sandbox = entry->record;
+    CO_RETURN_IF_ERROR(CheckLayers(sandbox, NetworkLayers(changed, sandbox.spec.network)));
+  }
   changed.updated_at = deps_.clock.Now();
   // In force from here on: nothing more starts on the trust that was taken away.
   tenants_[name] = changed;
   auto forbidden = RevokeForbidden(call.actor);
-  // Those that the tenant has when it is asked: sandboxes come and go meanwhile.
-  const bool other_rules = before.network_policy != changed.network_policy;
-  const auto enforce = [this, name, other_rules]() -> Task<Status> {
-    std::vector<std::shared_ptr<Entry>> its;
-    for (const auto& [id, entry] : sandboxes_) {
-      const Sandbox& sandbox = entry->record;
-      const bool connected =
-          sandbox.network_mode != NetworkMode::kNone && !IsTerminal(sandbox.state);
-      if (other_rules && connected && sandbox.spec.tenant == name) its.push_back(entry);
-    }
-    // CALL SITE of ReplaceRules (network.cc), 2 of 2: co_return co_await ReplaceRules(its)
-    co_return absl::OkStatus();
-  };
-  Status saved = co_await enforce();
+  Status saved = co_await ReplaceRules(connected());
   const std::string subject = StrCat("tenants/", name);
   const auto request = MakeRequest(call.request_id, "UpdateTenant", fingerprint, subject);
   std::string type = "tenant.changed";
@@ -187,7 +190,7 @@ Task<StatusOr<Tenant>> Node::UpdateTenant(Call call, std::string name, TenantPat
     tenants_[name] = before;
     // Trust that was taken away stays away, recorded or not.
     if (lowered) tenants_[name].trust = changed.trust;
-    const Status back = co_await enforce();
+    const Status back = co_await ReplaceRules(connected());
     if (!back.ok()) saved = Annotate(saved, "the rules of before are not in force again");
   }
   if (saved.ok()) RememberRequest(request);

@@ -3,7 +3,6 @@
 #include <absl/strings/escaping.h>
 
 #include <algorithm>
-#include <set>
 
 #include "agent/base/strings.h"
 #include "agent/model/validate.h"
@@ -126,30 +125,6 @@ bool Collide(const PortMapping& a, const PortMapping& b) {
   return one == other || one == all || other == all;
 }
 
-constexpr size_t kMostShown = 8;  // rules of a kind in a description
-
-// "egress +10.0.0.0/8 -tenant"; nothing if the same rules are in both.
-void DescribeRules(std::string_view what, const std::vector<NetworkRule>& before,
-                   const std::vector<NetworkRule>& after, std::vector<std::string>& parts) {
-  std::multiset<std::string> gone;
-  for (const NetworkRule& rule : before) gone.insert(ToString(rule));
-  std::vector<std::string> changes;
-  for (const NetworkRule& rule : after) {
-    const std::string text = ToString(rule);
-    if (const auto it = gone.find(text); it != gone.end()) {
-      gone.erase(it);
-    } else {
-      changes.push_back(StrCat("+", text));
-    }
-  }
-  for (const std::string& text : gone) changes.push_back(StrCat("-", text));
-  if (changes.empty()) return;
-  const size_t more = changes.size() - std::min(changes.size(), kMostShown);
-  changes.resize(changes.size() - more);
-  if (more > 0) changes.push_back(StrCat("and ", more, " more"));
-  parts.push_back(StrCat(what, " ", Join(changes, " ")));
-}
-
 }  // namespace
 
 std::string_view ToString(NetworkMode mode) {
@@ -219,21 +194,6 @@ Status ValidateNetworkSpec(const NetworkSpec& spec) {
     }
   }
   return absl::OkStatus();
-}
-
-std::string DescribeChange(const NetworkPolicy& before, const NetworkPolicy& after) {
-  std::vector<std::string> parts;
-  DescribeRules("egress", before.egress, after.egress, parts);
-  DescribeRules("ingress", before.ingress, after.ingress, parts);
-  const auto number = [&parts](std::string_view what, int64_t from, int64_t to) {
-    if (from != to) parts.push_back(StrCat(what, " ", from, " -> ", to));
-  };
-  number("egress_bytes_per_second", before.egress_bytes_per_second, after.egress_bytes_per_second);
-  number("ingress_bytes_per_second", before.ingress_bytes_per_second,
-         after.ingress_bytes_per_second);
-  number("connections_max", before.connections_max, after.connections_max);
-  if (before.dns != after.dns) parts.emplace_back(after.dns ? "dns on" : "dns off");
-  return Join(parts, ", ");
 }
 
 }  // namespace claw

@@ -113,8 +113,4 @@ std::string ToString(const NetworkRule& rule);  // as ParseNetworkRule reads it
 Status ValidateNetworkPolicy(const NetworkPolicy& policy, std::string_view field);
 Status ValidateNetworkSpec(const NetworkSpec& spec);
 
-// What was added and what went, for a person, of bounded length. Empty: nothing but the order of
-// the rules differs.
-std::string DescribeChange(const NetworkPolicy& before, const NetworkPolicy& after);
-
 }  // namespace claw

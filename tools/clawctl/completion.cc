@@ -42,7 +42,16 @@ compdef _clawctl clawctl
 // clang-format on
 
 // What a word stands for, when it is neither a command nor an option.
-enum class Kind { kNothing, kTenant, kSandbox, kReservation, kImage, kDigest, kOverride, kNetworkPolicy };
+enum class Kind {
+  kNothing,
+  kTenant,
+  kSandbox,
+  kReservation,
+  kImage,
+  kDigest,
+  kOverride,
+  kNetworkPolicy
+};
 
 Kind KindOfOption(const CLI::Option& option) {
   if (option.check_lname("tenant") || option.check_lname("avoid-tenant")) return Kind::kTenant;

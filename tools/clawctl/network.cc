@@ -39,8 +39,8 @@ StatusOr<std::optional<pb::NamedNetworkPolicy>> FindPolicy(Context& context,
 
 std::string ChangeText(const std::optional<pb::NamedNetworkPolicy>& before,
                        const pb::NamedNetworkPolicy& after, bool dry_run) {
-  const auto lines = PolicyChanges(before.value_or(pb::NamedNetworkPolicy{}).policy(),
-                                   after.policy());
+  const auto lines =
+      PolicyChanges(before.value_or(pb::NamedNetworkPolicy{}).policy(), after.policy());
   std::string text = EscapeControls(BareName(after.name()));
   if (before && lines.empty()) return text + (dry_run ? " would stay as it is\n" : " as it was\n");
   text += before ? (dry_run ? " would be changed:\n" : " changed:\n")
@@ -103,8 +103,8 @@ Status RemovePolicy(Context& context, const std::string& typed) {
 }
 
 Status SetNetwork(Context& context, const SetNetworkOptions& options) {
-  const int ways = (options.clear ? 1 : 0) + (options.deny_all ? 1 : 0) +
-                   (options.policy.any() ? 1 : 0);
+  const int ways =
+      (options.clear ? 1 : 0) + (options.deny_all ? 1 : 0) + (options.policy.any() ? 1 : 0);
   if (ways != 1) {
     return UsageError(ways == 0 ? "nothing to set; see clawctl node network set --help"
                                 : "--clear, --deny-all and rules are three different things");
@@ -184,12 +184,12 @@ void AddNetworkCommands(CLI::App& parent, Context& context) {
   AddPolicyCommands(*group, context);
 
   const auto options = std::make_shared<SetNetworkOptions>();
-  CLI::App* set = AddCommand(
-      *group, "set", "Replace a sandbox's own policy, which narrows its tenant's",
-      StrCat("clawctl node network set app --allow-to 10.0.0.0/8:5432 --connections 20\n"
-             "  clawctl node network set app --clear\n"
-             "What is to pass has to be allowed by the tenant's policy, too.\n\n",
-             kRuleHelp));
+  CLI::App* set =
+      AddCommand(*group, "set", "Replace a sandbox's own policy, which narrows its tenant's",
+                 StrCat("clawctl node network set app --allow-to 10.0.0.0/8:5432 --connections 20\n"
+                        "  clawctl node network set app --clear\n"
+                        "What is to pass has to be allowed by the tenant's policy, too.\n\n",
+                        kRuleHelp));
   set->add_option("SANDBOX", options->sandbox, kNameHelp)->required();
   AddPolicyOptions(*set, options->policy);
   set->add_flag("--clear", options->clear, "None of its own any more: the tenant's alone counts");

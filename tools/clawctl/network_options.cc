@@ -31,8 +31,8 @@ Status AddRules(const std::string& option, const std::vector<std::string>& texts
     const auto rule = ParseRule(text);
     if (!rule.ok()) return UsageError(StrCat(option, ": ", ToStd(rule.status().message())));
     if (!egress && rule->peer_case() == pb::NetworkRule::kDnsName) {
-      return UsageError(StrCat(option, ": '", text,
-                               "' names a DNS name; who calls is known by its address"));
+      return UsageError(
+          StrCat(option, ": '", text, "' names a DNS name; who calls is known by its address"));
     }
     *out.Add() = *rule;
   }

@@ -192,14 +192,13 @@ Table PolicyTable(const Context& context, const std::vector<pb::NamedNetworkPoli
                {"AGE"}});
   for (const pb::NamedNetworkPolicy& named : policies) {
     const pb::NetworkPolicy& policy = named.policy();
-    table.Add({std::string(BareName(named.name())), StrCat(named.tenants_size()),
-               StrCat(policy.egress_size()), StrCat(policy.ingress_size()),
-               policy.dns() ? "yes" : "no", RateText(policy.egress_bytes_per_second()),
-               RateText(policy.ingress_bytes_per_second()),
-               ConnectionsText(policy.connections_max()), RulesText(policy.egress()),
-               RulesText(policy.ingress()),
-               context.AgeOf(named.has_update_time(), named.update_time()),
-               context.AgeOf(named.has_create_time(), named.create_time())});
+    table.Add(
+        {std::string(BareName(named.name())), StrCat(named.tenants_size()),
+         StrCat(policy.egress_size()), StrCat(policy.ingress_size()), policy.dns() ? "yes" : "no",
+         RateText(policy.egress_bytes_per_second()), RateText(policy.ingress_bytes_per_second()),
+         ConnectionsText(policy.connections_max()), RulesText(policy.egress()),
+         RulesText(policy.ingress()), context.AgeOf(named.has_update_time(), named.update_time()),
+         context.AgeOf(named.has_create_time(), named.create_time())});
   }
   return table;
 }
@@ -223,17 +222,17 @@ Table NetworkTable(const std::vector<pb::SandboxNetwork>& networks) {
   for (const pb::SandboxNetwork& network : networks) {
     const pb::NetworkStatus& status = network.status();
     const pb::NetworkCounters& counters = network.counters();
-    table.Add({ShortId(BareName(network.name())), network.display_name(),
-               std::string(BareName(network.tenant())),
-               EnumLabel(pb::NetworkMode_Name(status.mode()), "NETWORK_MODE_"),
-               AddressText(status, ","), LayersText(network), CountText(counters.sent()),
-               CountText(counters.received()), StrCat(DeniedPackets(counters)),
-               StrCat(counters.spoofed().packets()), StrCat(LimitedPackets(counters)),
-               status.mac_address(), status.host_interface(), status.bridge(),
-               absl::StrJoin(network.ports(), ",",
-                             [](std::string* out, const pb::PortMapping& port) {
-                               out->append(PortText(port));
-                             })});
+    table.Add(
+        {ShortId(BareName(network.name())), network.display_name(),
+         std::string(BareName(network.tenant())),
+         EnumLabel(pb::NetworkMode_Name(status.mode()), "NETWORK_MODE_"), AddressText(status, ","),
+         LayersText(network), CountText(counters.sent()), CountText(counters.received()),
+         StrCat(DeniedPackets(counters)), StrCat(counters.spoofed().packets()),
+         StrCat(LimitedPackets(counters)), status.mac_address(), status.host_interface(),
+         status.bridge(),
+         absl::StrJoin(network.ports(), ",", [](std::string* out, const pb::PortMapping& port) {
+           out->append(PortText(port));
+         })});
   }
   return table;
 }
@@ -254,8 +253,8 @@ std::string DescribeNetwork(const Context& context, const pb::SandboxNetwork& ne
   if (network.layers_size() > 1) text += "\nWhat passes is allowed by each of these policies.\n";
   for (const pb::NetworkLayer& layer : network.layers()) {
     Fields policy;
-    policy.Add("Policy", layer.name().empty() ? "the sandbox's own"
-                                              : std::string(BareName(layer.name())));
+    policy.Add("Policy",
+               layer.name().empty() ? "the sandbox's own" : std::string(BareName(layer.name())));
     AddPolicy(layer.policy(), policy);
     text += StrCat("\n", policy.Render());
   }
