@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::chrono::seconds kBetweenDenials{5};  // of one sandbox
 constexpr std::chrono::seconds kAwaitNames{3};
+constexpr int kLogTries = 100;
+constexpr std::chrono::milliseconds kBetweenLogTries{20};
 
 }  // namespace
 
@@ -19,10 +21,17 @@ Status LinuxNetworks::StartSenses() {
   if (!rule_watch_) {
     ASSIGN_OR_RETURN(rule_watch_, RuleWatch::Start(config_.name, [this] { RulesChanged(); }));
   }
-  if (!denial_log_) {
-    ASSIGN_OR_RETURN(denial_log_, DenialLog::Start(kLogGroup, [this](const LoggedPacket& packet) {
-                       PacketDenied(packet);
-                     }));
+  for (int tries = 1; !denial_log_; ++tries) {
+    auto log =
+        DenialLog::Start(kLogGroup, [this](const LoggedPacket& packet) { PacketDenied(packet); });
+    if (log.ok()) {
+      denial_log_ = std::move(*log);
+    } else if (!absl::IsPermissionDenied(log.status()) || tries == kLogTries) {
+      return log.status();
+    } else {
+      // The kernel gives the group free only some time after the agent before was killed.
+      std::this_thread::sleep_for(kBetweenLogTries);
+    }
   }
   if (!resolver_ && !config_.dns_servers.empty()) {
     ASSIGN_OR_RETURN(resolver_,

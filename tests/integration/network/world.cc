@@ -80,7 +80,8 @@ bool Ready(int fd, short events) {
 
 std::string Leftovers(const World& world) {
   std::string left;
-  for (const std::string_view line : Split(RunHere({"ip", "-o", "link"}), '\n', true)) {
+  const std::string links = RunHere({"ip", "-o", "link"});
+  for (const std::string_view line : Split(links, '\n', true)) {
     if (line.find("master clawt") != std::string_view::npos) left += StrCat(line, "\n");
   }
   left += RunHere({"ip", "neigh", "show", "nud", "permanent"});
