@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,7 +54,8 @@ class NetworkKeeper {
   std::vector<network::ResolvedName> Names(const std::string& id) const;
 
  private:
-  Task<Status> EnsureReady();
+  Task<Status> Look();         // whether all that is needed is there
+  Task<Status> EnsureReady();  // that, and that nothing is left of an agent before this one
 
   network::Networks* const networks_;
   BlockingPool& pool_;
@@ -61,10 +63,12 @@ class NetworkKeeper {
   std::shared_ptr<AsyncMutex> change_mutex_;  // held while rules are replaced or taken away
   network::NetworkHealth health_{};
   bool looked_ = false;
-  Status exhausted_{};  // the last refusal of an address; OK again when one has become free
+  bool reconciled_ = false;  // nothing is left of an agent before this one
+  Status exhausted_{};       // the last refusal of an address; OK again when one has become free
   std::string problem_;
   std::map<std::string, network::NetworkPlan> in_force_;  // by id
-  Counters counted_;                                      // by id, as of the last time
+  std::set<std::string> unsure_;  // ids for which a replacement failed: half of it may count
+  Counters counted_;              // by id, as of the last time
   Counters totals_;
 };
 
