@@ -45,6 +45,7 @@ Task<void> Node::LookAround() {
   co_await LimitMemory();
   co_await LookAtPressure();
   co_await LookAtRoom();
+  co_await network_.LookAgain();
   if (config_.node_class == NodeClass::kHardened) co_await RefreshFacts();
 }
 

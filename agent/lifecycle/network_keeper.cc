@@ -64,6 +64,12 @@ Task<Status> NetworkKeeper::Look() {
   co_return absl::OkStatus();
 }
 
+Task<void> NetworkKeeper::LookAgain() {
+  if (networks_ == nullptr || !looked_ || health_.healthy) co_return;
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(probe_mutex_);
+  (co_await Look()).IgnoreError();
+}
+
 Task<StatusOr<std::vector<Mount>>> NetworkKeeper::Prepare(network::NetworkPlan plan) {
   CO_RETURN_IF_ERROR(co_await EnsureReady());
   auto work = [networks = networks_, plan = std::move(plan)] { return networks->Prepare(plan); };
@@ -95,10 +101,10 @@ Task<Status> NetworkKeeper::Detach(std::string id) {
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(change_mutex_);
   auto work = [networks = networks_, id] { return networks->Detach(id); };
   CO_RETURN_IF_ERROR(co_await pool_.Run(std::move(work)));
-  in_force_.erase(id);
+  // Who has had an address leaves it to others.
+  if (in_force_.erase(id) > 0) exhausted_ = absl::OkStatus();
   unsure_.erase(id);
   counted_.erase(id);
-  exhausted_ = absl::OkStatus();
   co_return absl::OkStatus();
 }
 

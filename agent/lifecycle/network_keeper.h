@@ -28,6 +28,9 @@ class NetworkKeeper {
   const std::string& problem() const { return problem_; }
   void SetProblem(std::string problem) { problem_ = std::move(problem); }
 
+  // If something was missing when it was looked: looks whether it still is.
+  Task<void> LookAgain();
+
   // Makes what a sandbox has to find when it is made: files for drivers::LaunchSpec::node_files.
   Task<StatusOr<std::vector<Mount>>> Prepare(network::NetworkPlan plan);
   Task<StatusOr<NetworkAttachment>> Attach(network::NetworkPlan plan, int64_t pid);
