@@ -51,7 +51,8 @@ if(GRPCPP_ARCHIVE AND GRPC_REFLECTION_ARCHIVE AND PROTOBUF_ARCHIVE AND SQLITE_AR
     -Wl,--gc-sections -Wl,--start-group ${CLAWLET_FILES} -Wl,--end-group -Wl,--as-needed
     -Wl,-Bstatic -Wl,--start-group ${GRPC_REFLECTION_ARCHIVE} ${PROTOBUF_ARCHIVE}
     ${SQLITECPP_LIBRARY} ${SQLITE_ARCHIVE} ${GRPC_STATIC_LIBRARIES} -Wl,--end-group
-    -Wl,-Bdynamic ${PROMETHEUS_LIBRARY} PkgConfig::LIBARCHIVE PkgConfig::SECCOMP PkgConfig::TOMLPLUSPLUS spdlog::spdlog)
+    -Wl,-Bdynamic ${PROMETHEUS_LIBRARY} PkgConfig::LIBARCHIVE PkgConfig::SECCOMP PkgConfig::TOMLPLUSPLUS spdlog::spdlog
+    PkgConfig::NFTABLES PkgConfig::NFLOG PkgConfig::MNL PkgConfig::CARES)
   add_dependencies(clawlet ${CLAWLET_PARTS})
 else()
   target_link_libraries(clawlet PRIVATE claw_app)

@@ -14,6 +14,16 @@ Status Unhealthy(std::string_view why) {
                     .available = std::string(why)});
 }
 
+// A count that went back began anew.
+void AddGrowth(const network::NetworkCounters& now, const network::NetworkCounters& before,
+               network::NetworkCounters& total) {
+  for (const auto count : network::kCounts) {
+    const bool anew = (now.*count).packets < (before.*count).packets;
+    (total.*count).packets += (now.*count).packets - (anew ? 0 : (before.*count).packets);
+    (total.*count).bytes += (now.*count).bytes - (anew ? 0 : (before.*count).bytes);
+  }
+}
+
 }  // namespace
 
 NetworkKeeper::NetworkKeeper(network::Networks* networks, BlockingPool& pool,
@@ -75,6 +85,7 @@ Task<Status> NetworkKeeper::Detach(std::string id) {
   auto work = [networks = networks_, id] { return networks->Detach(id); };
   CO_RETURN_IF_ERROR(co_await pool_.Run(std::move(work)));
   in_force_.erase(id);
+  counted_.erase(id);
   exhausted_ = absl::OkStatus();
   co_return absl::OkStatus();
 }
@@ -112,6 +123,17 @@ Task<StatusOr<NetworkKeeper::Counters>> NetworkKeeper::Count() {
   if (in_force_.empty()) co_return Counters();
   auto work = [networks = networks_] { return networks->Count(); };
   co_return co_await pool_.Run(std::move(work));
+}
+
+Task<void> NetworkKeeper::Total() {
+  const StatusOr<Counters> counters = co_await Count();
+  if (!counters.ok()) co_return;  // they stand still
+  for (const auto& [id, now] : *counters) {
+    const network::NetworkPlan* plan = InForce(id);
+    if (plan == nullptr) continue;
+    AddGrowth(now, counted_[id], totals_[plan->tenant]);
+    counted_[id] = now;
+  }
 }
 
 const network::NetworkPlan* NetworkKeeper::InForce(const std::string& id) const {

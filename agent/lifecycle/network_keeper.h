@@ -40,6 +40,14 @@ class NetworkKeeper {
   using Counters = std::map<std::string, network::NetworkCounters>;
   Task<StatusOr<Counters>> Count();
 
+  // Brings `totals` up to date. What passed between the last time and a sandbox's end is not in it.
+  Task<void> Total();
+  // Since the agent began, by tenant.
+  const Counters& totals() const { return totals_; }
+  int64_t attached() const { return static_cast<int64_t>(in_force_.size()); }
+  // 0: not known, as nobody has wanted one.
+  int64_t addresses() const { return health_.addresses; }
+
   // What is in force for this sandbox; null: it is not attached.
   const network::NetworkPlan* InForce(const std::string& id) const;
   std::vector<network::ResolvedName> Names(const std::string& id) const;
@@ -56,6 +64,8 @@ class NetworkKeeper {
   Status exhausted_{};  // the last refusal of an address; OK again when one has become free
   std::string problem_;
   std::map<std::string, network::NetworkPlan> in_force_;  // by id
+  Counters counted_;                                      // by id, as of the last time
+  Counters totals_;
 };
 
 }  // namespace claw::lifecycle

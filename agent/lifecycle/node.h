@@ -112,6 +112,7 @@ class Node {
   // chargeback.cc
   Tally TakeTally();
   const Counters& counters() const { return counters_; }
+  NetworkKeeper& network() { return network_; }
   // network_policies.cc: a change is in force for all sandboxes under the policy when the call
   // answers, or has not been made. NOT_FOUND, reason NETWORK_POLICY_NOT_FOUND.
   Task<StatusOr<NamedNetworkPolicy>> PutNetworkPolicy(Call call, NamedNetworkPolicy wanted);

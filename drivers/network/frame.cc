@@ -69,6 +69,14 @@ class FrameMaker {
     for (const std::string_view name : {"received", "dfrom", "dto", "lfrom", "lto"}) {
       set(name, "counter;");
     }
+    // With a name, since the kernel looks through all sets for each new one.
+    script_.Make("add set ", table, "errors", family.suffix, " { type icmp", v6 ? "v6" : "",
+                 "_type; }");
+    for (const std::string_view type :
+         {"destination-unreachable", "time-exceeded", "parameter-problem"}) {
+      script_.PutElement(StrCat(table, "errors", family.suffix), std::string(type));
+    }
+    if (v6) script_.PutElement(table + "errors6", "packet-too-big");
     set("asks", "");
     set("pool", "flags interval;");
     set("denied", "flags interval;");
@@ -165,6 +173,12 @@ class FrameMaker {
   }
 
   void MakeHooks() {
+    // Bridges hand frames to some of their own addresses (01:80:c2:00:00:0e) to the host without
+    // asking anybody, as packets that came by the port. Nothing else comes by a port.
+    script_.Make("add set ", inet_, " astray { type ifname; counter; }");
+    HookChain("inet", "prerouting", "filter", 0, kBridgePriority);
+    Rule("prerouting", "iifname @astray drop");
+
     HookChain("inet", "forward", "filter", 2, kInetPriority);
     Rule("forward", "iifname != ", ours_, " oifname != ", ours_, " accept");
     Rule("forward", "ct state invalid,untracked iifname ", ours_, " goto deny_from");
@@ -237,8 +251,7 @@ class FrameMaker {
     // and after it is in this set, a port is kept from the others by the bridge alone.)
     HookChain("bridge", "prerouting", "filter", 0, kBridgePriority);
     BridgeRule("prerouting", "iifname @ports jump identity");
-    // Frames to the addresses of bridges themselves reach the host past prerouting, as if they had
-    // come by another interface than the bridge.
+    // Others of these addresses pass here at least.
     HookChain("bridge", "input", "filter", 1, kBridgePriority);
     const std::string_view reserved = "ether daddr 01:80:c2:00:00:00-01:80:c2:00:00:0f";
     BridgeRule("input", reserved, " iifname @spoofed drop");

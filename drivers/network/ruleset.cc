@@ -191,6 +191,7 @@ void Ruleset::PutRest(const Member& member, const NetworkCounters& counters, Scr
   }
   script.PutElement(BridgeSet("arp4"),
                     StrCat(at.host_interface, " . ", at.mac, " . ", at.mac, " . ", at.ipv4));
+  script.PutElement(Set("astray"), at.host_interface);
   script.PutElement(BridgeSet("ports"), at.host_interface);
   script.PutElement(BridgeSet("spoofed"), Counted(at.host_interface, counters.spoofed));
 }
@@ -212,6 +213,7 @@ void Ruleset::TakeRest(const Member& member, Script& script) const {
   }
   script.TakeElement(BridgeSet("arp4"),
                      StrCat(at.host_interface, " . ", at.mac, " . ", at.mac, " . ", at.ipv4));
+  script.TakeElement(Set("astray"), at.host_interface);
   script.TakeElement(BridgeSet("ports"), at.host_interface);
   script.TakeElement(BridgeSet("spoofed"), at.host_interface);
 }

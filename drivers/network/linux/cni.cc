@@ -1,6 +1,10 @@
 #include "drivers/network/linux/cni.h"
 
+#include <sys/prctl.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 
 #include "agent/base/strings.h"
 #include "agent/base/subprocess.h"
@@ -45,6 +49,8 @@ StatusOr<std::string> Cni::Run(const Call& call) const {
   ProcessSpec spec;
   spec.argv = {program.string()};
   spec.env = Environment(call);
+  // It must not go on behind the back of the agent after this one.
+  spec.before_exec = [] { return ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 0 : errno; };
   ASSIGN_OR_RETURN(const RunResult result, claw::Run(spec, {.input = call.config}));
   if (result.exit_code == 0) return result.out;
   const std::string message = CniErrorMessage(Trim(result.out).empty() ? result.err : result.out);

@@ -82,14 +82,14 @@ StatusOr<Counters> LinuxNetworks::ReadCounters() const {
     RETURN_IF_ERROR(read(inet + "lfrom" + suffix, &NetworkCounters::egress_limited));
     RETURN_IF_ERROR(read(inet + "lto" + suffix, &NetworkCounters::ingress_limited));
   }
-  RETURN_IF_ERROR(EachCounter(StrCat("bridge ", config_.name, " spoofed"),
-                              [&](const std::vector<std::string>& key, const PacketCount& count) {
-                                const auto owner =
-                                    key.empty() ? interfaces.end() : interfaces.find(key.back());
-                                if (owner != interfaces.end()) {
-                                  Add(counters[owner->second].spoofed, count);
-                                }
-                              }));
+  for (const std::string& set :
+       {StrCat("bridge ", config_.name, " spoofed"), StrCat("inet ", config_.name, " astray")}) {
+    RETURN_IF_ERROR(
+        EachCounter(set, [&](const std::vector<std::string>& key, const PacketCount& count) {
+          const auto owner = key.empty() ? interfaces.end() : interfaces.find(key.back());
+          if (owner != interfaces.end()) Add(counters[owner->second].spoofed, count);
+        }));
+  }
   return counters;
 }
 

@@ -22,6 +22,9 @@ Status LinuxNetworks::Adopt(const NetworkPlan& plan, const NetworkAttachment& at
 
 StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
   ASSIGN_OR_RETURN(const std::set<std::string> found, files_.Ids());
+  // The rules before may allow names that this object has not resolved yet.
+  WantNames();
+  AwaitNames(NamesWanted());
   std::vector<std::string> removed;
   std::vector<NetworkAttachment> connected;
   {
@@ -44,7 +47,7 @@ StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
   }
   for (const Subnet& subnet : subnets_) {
     // A bridge that is there may have been touched while nobody looked.
-    HardenBridge(subnet.bridge).IgnoreError();
+    RETURN_IF_ERROR(HardenBridge(subnet.bridge));
   }
   RETURN_IF_ERROR(FixPorts(connected));
   ASSIGN_OR_RETURN(const auto fixed, FixedNeighbours(config_.name));
@@ -61,7 +64,6 @@ StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
     }
     RETURN_IF_ERROR(ForgetNeighbours({.ipv4 = address, .bridge = bridge}));
   }
-  WantNames();
   return removed;
 }
 

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,16 +48,19 @@ class World {
  public:
   explicit World(std::string_view ipv4_range = "10.222.0.0/20");
 
-  network::NetworkConfig config(std::string_view ipv4_range) const;
+  static network::NetworkConfig Config(std::string_view ipv4_range,
+                                       const std::filesystem::path& run_dir);
   network::NetworkPlan Plan(const std::string& id, const std::string& tenant,
                             const NetworkPolicy& policy) const;
   // A sandbox that is connected; its namespace lives as long as the world.
   NetworkAttachment Connect(const network::NetworkPlan& plan);
   const Nobody& Of(const std::string& id) const { return *sandboxes_.at(id); }
+  const NetworkAttachment& Attachment(const std::string& id) const { return attachments_.at(id); }
   void EndProcess(const std::string& id) { sandboxes_.at(id)->End(); }
   network::NetworkCounters Counts(const std::string& id) const;
   // As after a restart of the agent.
   void Restart();
+  void Stop() { networks_.reset(); }
 
   // Whether a datagram gets there: it arrives, or somebody counts it as denied. `to` is who listens
   // there; nullptr is the host.
@@ -72,6 +76,8 @@ class World {
     explicit operator bool() const { return client.valid(); }
   };
   Stream Tcp(const Peer& from, const Peer& to, int port);
+  // Whether a connection comes about with whoever listens there already.
+  bool Reaches(const Peer& from, const std::string& address, int port);
   // Whether something that is written at one end comes out at the other.
   bool Carries(const UniqueFd& from, const UniqueFd& to);
   // All that was denied or found to be spoofed so far, of all sandboxes.
@@ -98,10 +104,18 @@ class World {
   std::unique_ptr<network::LinuxNetworks> networks_;
 };
 
+// What is left in the kernel and on disk of sandboxes; empty: nothing.
+std::string Leftovers(const World& world);
+// The tables, but for what counts.
+std::string Rules();
+
 // Waits until it is so, for a very long time at most.
 bool Eventually(const std::function<bool()>& so);
 
 // A socket in somebody's namespace, bound to a port there if it is not 0.
 UniqueFd Socket(const Nobody* who, bool v6, int type, const std::string& address, int port);
+
+// A datagram; what becomes of it is not looked at.
+void SendTo(const UniqueFd& socket, const std::string& address, int port, const std::string& text);
 
 }  // namespace claw::test

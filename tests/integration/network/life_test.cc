@@ -1,0 +1,267 @@
+// How attachments come, change and go.
+
+#include <sys/socket.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <mutex>
+
+#include "agent/base/file.h"
+#include "agent/base/strings.h"
+#include "drivers/network/linux/nft.h"
+#include "tests/integration/network/world.h"
+
+namespace claw::test {
+namespace {
+
+TEST_CASE("a policy that is replaced ends what it allows no more, and begins what it does") {
+  World world;
+  auto plan = world.Plan("s1", "a", Allow({"10.9.1.2:80"}, {"10.9.2.2:22"}));
+  world.Connect(plan);
+  world.Connect(world.Plan("s2", "a", Allow({"10.9.1.2:80"}, {"10.9.2.2:22"})));
+  const auto s1 = world.Sandbox("s1");
+  const auto out = world.Tcp(s1, world.Out1(), 80);
+  const auto in = world.Tcp(world.Out2(), s1, 22);
+  const auto others = world.Tcp(world.Sandbox("s2"), world.Out1(), 80);
+  REQUIRE(out);
+  REQUIRE(in);
+  CHECK(world.Carries(out.client, out.server));
+  CHECK(world.Carries(out.server, out.client));
+  CHECK(world.Carries(in.client, in.server));
+  CHECK(world.Carries(in.server, in.client));
+
+  plan.layers[0].policy = Allow({"10.9.1.2:90"}, {"10.9.2.2:23"});
+  REQUIRE(world.networks().Replace({plan}).ok());
+  CHECK_FALSE(world.Carries(out.client, out.server));
+  CHECK_FALSE(world.Carries(out.server, out.client));
+  CHECK_FALSE(world.Carries(in.client, in.server));
+  CHECK_FALSE(world.Carries(in.server, in.client));
+  CHECK(world.Tcp(s1, world.Out1(), 90));
+  CHECK_FALSE(world.Tcp(s1, world.Out1(), 80));
+  CHECK(world.Tcp(world.Out2(), s1, 23));
+  // Who shared the policy with it still has it.
+  CHECK(world.Carries(others.client, others.server));
+
+  // None at all.
+  plan.layers.clear();
+  REQUIRE(world.networks().Replace({plan}).ok());
+  CHECK_FALSE(world.Tcp(s1, world.Out1(), 90));
+}
+
+TEST_CASE("Detach leaves nothing, however often and however early") {
+  World world;
+  REQUIRE(
+      network::RunNft("table inet other { set s { type ipv4_addr; elements = { 1.2.3.4 }; }; }\n"
+                      "table ip clawt { chain c { }; }")
+          .ok());
+  const auto others = network::ListNft("list table inet other");
+  const std::string before = Rules();
+  auto limited = Allow({"10.9.1.2:80", "tenant:80", "a.example:80"}, {"tenant"});
+  limited.connections_max = 3;
+  limited.egress_bytes_per_second = 1 << 20;
+  limited.ingress_bytes_per_second = 1 << 20;
+  limited.dns = true;
+  auto first = world.Plan("s1", "a", limited);
+  first.ports = {{.host_port = 8080, .sandbox_port = 80}};
+  world.Connect(first);
+  world.Connect(world.Plan("s2", "b", Allow({"::/0"})));
+  REQUIRE(world.networks().Prepare(world.Plan("s3", "b", {})).ok());
+  CHECK(RunHere({"iptables-save"}).find("8080") != std::string::npos);
+
+  SECTION("after the sandbox has ended") {
+    world.EndProcess("s1");
+    world.EndProcess("s2");
+  }
+  SECTION("before") {}
+  for (const std::string id : {"s1", "s2", "s3", "s1", "never"}) {
+    const Status detached = world.networks().Detach(id);
+    INFO(ToLogString(detached));
+    CHECK(detached.ok());
+  }
+  CHECK(Leftovers(world).empty());
+  CHECK(Rules() == before);
+  CHECK(RunHere({"iptables-save"}).find("8080") == std::string::npos);
+  CHECK(*network::ListNft("list table inet other") == *others);
+  CHECK(network::ListNft("list table ip clawt").ok());
+}
+
+TEST_CASE("after a restart what was adopted goes on, and the rest is removed") {
+  World world;
+  auto plan = world.Plan("s1", "a", Allow({"10.9.1.2:80"}));
+  const NetworkAttachment at = world.Connect(plan);
+  world.Connect(world.Plan("s2", "a", Allow({"10.9.1.2:80"})));
+  world.EndProcess("s2");
+  // A crash between the plugin and the file that says so.
+  REQUIRE(RemoveTree(world.run_dir() / "s2").ok());
+  REQUIRE(EnsureDirectory(world.run_dir() / "half").ok());
+  const auto stream = world.Tcp(world.Sandbox("s1"), world.Out1(), 80);
+  CHECK_FALSE(world.Tcp(world.Sandbox("s1"), world.Out1(), 81));
+  const auto counts = world.Counts("s1");
+
+  world.Restart();
+  REQUIRE_FALSE(world.networks().Attach(world.Plan("s4", "a", {}), Nobody().pid()).ok());
+  CHECK(world.networks().Detach("s4").ok());
+  CHECK(world.networks().Adopt(plan, at).ok());
+  const auto removed = world.networks().Reconcile();
+  INFO(ToLogString(removed.status()));
+  REQUIRE(removed.ok());
+  CHECK(*removed == std::vector<std::string>{"half", "s2"});
+  CHECK(world.Counts("s1").sent.packets >= counts.sent.packets);
+  CHECK(world.Counts("s1").received.packets >= counts.received.packets);
+  CHECK(world.Counts("s1").egress_denied.packets >= counts.egress_denied.packets);
+  CHECK(world.Carries(stream.client, stream.server));
+  CHECK(world.Carries(stream.server, stream.client));
+  CHECK_FALSE(world.Tcp(world.Sandbox("s1"), world.Out1(), 81));
+  CHECK(world.networks().Detach("s1").ok());
+  CHECK(Leftovers(world).empty());
+}
+
+TEST_CASE("a range that is used up is told as such") {
+  World world("10.222.0.0/29");  // 8 addresses, less three
+  for (int i = 0; i < 5; ++i) {
+    world.Connect(world.Plan(StrCat("s", i), "a", Allow({"10.9.1.2:80"})));
+  }
+  const auto plan = world.Plan("s5", "a", Allow({"10.9.1.2:80"}));
+  const Nobody nobody;
+  const auto attached = world.networks().Attach(plan, nobody.pid());
+  INFO(ToLogString(attached.status()));
+  REQUIRE_FALSE(attached.ok());
+  CHECK(attached.status().code() == StatusCode::kResourceExhausted);
+  CHECK(GetErrorDetail(attached.status())->reason == "ADDRESSES_EXHAUSTED");
+  CHECK(GetErrorDetail(attached.status())->available == "0 addresses");
+  CHECK(world.networks().Detach("s5").ok());
+  CHECK(world.networks().Detach("s0").ok());
+  CHECK(world.networks().Attach(plan, nobody.pid()).ok());
+}
+
+TEST_CASE("a range of two bridges: one is used up, the next is taken") {
+  World world("10.222.0.0/21");
+  // Somebody's addresses that this agent knows nothing of.
+  REQUIRE(EnsureDirectory(world.run_dir() / "ipam" / "clawt0").ok());
+  for (int i = 0; i < 1022; ++i) {
+    const std::string address =
+        ToString(AddressAt(*ParseIpPrefix("10.222.0.0/22"), static_cast<uint64_t>(i) + 2));
+    REQUIRE(WriteFileAtomic(world.run_dir() / "ipam" / "clawt0" / address, "x\r\neth0").ok());
+  }
+  const NetworkAttachment at = world.Connect(world.Plan("s1", "a", Allow({"10.9.1.2:80"})));
+  CHECK(at.bridge == "clawt1");
+  CHECK(world.Tcp(world.Sandbox("s1"), world.Out1(), 80));
+}
+
+TEST_CASE("rules that somebody flushes come back") {
+  World world;
+  std::mutex mutex;
+  std::vector<std::string> repaired;
+  world.events.on_repaired = [&](const std::string& how) {
+    const std::lock_guard lock(mutex);
+    repaired.push_back(how);
+  };
+  const auto repairs = [&] {
+    const std::lock_guard lock(mutex);
+    return repaired.size();
+  };
+  world.Restart();
+  REQUIRE(world.networks().Reconcile().ok());
+  auto plan = world.Plan("s1", "a", Allow({"10.9.1.2:80"}));
+  plan.ports = {{.host_port = 8080, .sandbox_port = 80}};
+  world.Connect(plan);
+  CHECK_FALSE(world.Tcp(world.Sandbox("s1"), world.Out1(), 81));
+  const auto counts = world.Counts("s1");
+
+  SECTION("all of them") { RunHere({"nft", "flush", "ruleset"}); }
+  SECTION("one element") { RunHere({"nft", "flush map inet clawt to4"}); }
+  SECTION("one rule more") { RunHere({"nft", "insert rule inet clawt forward accept"}); }
+  SECTION("the tables, by someone who has others") {
+    RunHere({"nft", "delete table inet clawt; add table inet x"});
+  }
+  REQUIRE(Eventually([&] { return repairs() == 1; }));
+  CHECK(world.Tcp(world.Sandbox("s1"), world.Out1(), 80));
+  CHECK_FALSE(world.Tcp(world.Sandbox("s1"), world.Out1(), 81));
+  CHECK(world.Counts("s1").egress_denied.packets > counts.egress_denied.packets);
+  CHECK(RunHere({"iptables-save"}).find("8080") != std::string::npos);
+  // What changes nothing is no repair.
+  RunHere({"nft", "add chain inet clawt forward"});
+  RunHere({"nft", "insert rule inet clawt forward accept"});
+  REQUIRE(Eventually([&] { return repairs() == 2; }));
+  CHECK(world.networks().Detach("s1").ok());
+}
+
+TEST_CASE("what is denied is told of") {
+  World world;
+  std::mutex mutex;
+  std::vector<network::Denial> denials;
+  world.events.on_denied = [&](const network::Denial& denial) {
+    const std::lock_guard lock(mutex);
+    denials.push_back(denial);
+  };
+  world.Restart();
+  REQUIRE(world.networks().Reconcile().ok());
+  world.Connect(world.Plan("s1", "a", Allow({"10.9.1.2:80"})));
+  world.Connect(world.Plan("s2", "a", Allow({"10.9.1.2:80"})));
+  CHECK_FALSE(world.Udp(world.Sandbox("s1"), world.Out1(), 81));
+  CHECK_FALSE(world.Udp(world.Out2(true), world.Sandbox("s2", true), 82));
+  REQUIRE(Eventually([&] {
+    const std::lock_guard lock(mutex);
+    return denials.size() >= 2;
+  }));
+  const std::lock_guard lock(mutex);
+  CHECK(denials[0].id == "s1");
+  CHECK(denials[0].egress);
+  CHECK(denials[0].peer == "10.9.1.2");
+  CHECK(denials[0].port == 81);
+  CHECK(denials[0].protocol == "udp");
+  CHECK(denials[1].id == "s2");
+  CHECK_FALSE(denials[1].egress);
+  CHECK(denials[1].peer == "fd09:2::2");
+}
+
+TEST_CASE("bounds of connections and of bytes") {
+  World world;
+  auto policy = Allow({"10.9.1.2:80", "10.9.1.2:81/udp"});
+  policy.connections_max = 2;
+  auto plan = world.Plan("s1", "a", policy);
+  policy.connections_max = 10;
+  policy.egress_bytes_per_second = kMaxBytesPerSecond;
+  policy.ingress_bytes_per_second = kMaxBytesPerSecond;
+  plan.layers.push_back({.policy = policy});
+  world.Connect(plan);
+  policy.egress_bytes_per_second = kMinBytesPerSecond;
+  world.Connect(world.Plan("s2", "a", policy));
+  const auto one = world.Tcp(world.Sandbox("s1"), world.Out1(), 80);
+  const auto two = world.Tcp(world.Sandbox("s1"), world.Out1(), 80);
+  REQUIRE(one);
+  REQUIRE(two);
+  CHECK_FALSE(world.Tcp(world.Sandbox("s1"), world.Out1(), 80));
+  CHECK(world.Carries(one.client, one.server));
+  CHECK(world.Tcp(world.Sandbox("s2"), world.Out1(), 80));
+  // Faster than it may: sooner or later some is dropped.
+  const UniqueFd server = Socket(world.Out1().who, false, SOCK_DGRAM, "10.9.1.2", 81);
+  const UniqueFd client = Socket(world.Sandbox("s2").who, false, SOCK_DGRAM, "", 0);
+  REQUIRE(Eventually([&] {
+    for (int i = 0; i < 50; ++i) SendTo(client, "10.9.1.2", 81, std::string(1000, 'x'));
+    return world.Counts("s2").egress_limited.packets > 0;
+  }));
+  CHECK(world.Counts("s2").egress_denied.packets == 0);
+}
+
+TEST_CASE("an agent's own namespace is nobody's sandbox") {
+  World world;
+  CHECK_FALSE(world.networks().Attach(world.Plan("s1", "a", {}), ::getpid()).ok());
+}
+
+TEST_CASE("a port of the host leads into a sandbox, under its policy") {
+  World world;
+  auto plan = world.Plan("s1", "a", Allow({}, {"10.9.1.0/24:80"}));
+  plan.ports = {{.host_port = 8080, .sandbox_port = 80}};
+  world.Connect(plan);
+  const auto s1 = world.Sandbox("s1");
+  const UniqueFd listener = Socket(s1.who, false, SOCK_STREAM, s1.address, 80);
+  REQUIRE(::listen(listener.get(), 8) == 0);
+  CHECK(world.Reaches(world.Out1(), "10.9.1.1", 8080));
+  const int64_t before = world.Counts("s1").ingress_denied.packets;
+  CHECK_FALSE(world.Reaches(world.Out2(), "10.9.2.1", 8080));
+  CHECK(world.Counts("s1").ingress_denied.packets > before);
+}
+
+}  // namespace
+}  // namespace claw::test
