@@ -3,12 +3,12 @@ claw_test(config_test LABEL unit
   LINK claw_app)
 
 claw_test(rpc_test LABEL unit
-  SOURCES unit/rpc/messages_test.cc unit/rpc/streams_test.cc
-  LINK claw_rpc)
+  SOURCES unit/rpc/messages_test.cc unit/rpc/network_messages_test.cc unit/rpc/streams_test.cc
+  LINK claw_rpc ${RAPIDCHECK_LIBRARY})
 
 claw_test(rpc_service_test LABEL unit
   SOURCES unit/rpc/budget_service_test.cc unit/rpc/compat_service_test.cc unit/rpc/hardened_service_test.cc
-          unit/rpc/node_fixture.cc unit/rpc/placement_service_test.cc unit/rpc/policy_service_test.cc unit/rpc/pressure_service_test.cc
+          unit/rpc/network_service_test.cc unit/rpc/node_fixture.cc unit/rpc/placement_service_test.cc unit/rpc/policy_service_test.cc unit/rpc/pressure_service_test.cc
           unit/rpc/reservation_service_test.cc
           unit/rpc/service_test.cc
           unit/rpc/service_streams_test.cc unit/rpc/tenant_service_test.cc

@@ -15,6 +15,7 @@
 #include "claw/node/v1/compat.grpc.pb.h"
 #include "claw/node/v1/event.grpc.pb.h"
 #include "claw/node/v1/image.grpc.pb.h"
+#include "claw/node/v1/network.grpc.pb.h"
 #include "claw/node/v1/node.grpc.pb.h"
 #include "claw/node/v1/placement.grpc.pb.h"
 #include "claw/node/v1/sandbox.grpc.pb.h"
@@ -51,6 +52,7 @@ class ServiceFixture : public NodeFixture {
     events = pb::EventService::NewStub(channel_);
     compat = pb::CompatService::NewStub(channel_);
     placement = pb::PlacementService::NewStub(channel_);
+    network = pb::NetworkService::NewStub(channel_);
   }
 
   // In the order in which the agent ends.
@@ -197,6 +199,7 @@ class ServiceFixture : public NodeFixture {
   std::unique_ptr<pb::EventService::Stub> events;
   std::unique_ptr<pb::CompatService::Stub> compat;
   std::unique_ptr<pb::PlacementService::Stub> placement;
+  std::unique_ptr<pb::NetworkService::Stub> network;
 };
 
 }  // namespace claw::test
