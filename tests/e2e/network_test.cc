@@ -73,6 +73,8 @@ class Place {
                       "route add default via 10.9.", number, ".1\n",
                       "route add default via fd09:", number, "::1\n"));
     }
+    // All else is there, too, as far as the host knows.
+    Ip("route add default via 10.9.1.2\nroute add default via fd09:1::2\n");
   }
   const Nobody& left() const { return left_; }
   const Nobody& right() const { return right_; }
@@ -110,11 +112,13 @@ int64_t Count(const Agent& agent, const std::string& sandbox, const std::string&
 // Interfaces, addresses and elements of sandboxes that are there now.
 std::string Traces(const Agent& agent) {
   std::string traces;
-  for (const std::string& name : ListDirectory("/proc/sys/net/ipv4/conf").value()) {
+  const std::vector<std::string> interfaces = ListDirectory("/proc/sys/net/ipv4/conf").value();
+  for (const std::string& name : interfaces) {
     if (name.starts_with("veth")) traces += name + " ";
   }
-  for (const std::string& name :
-       ListDirectory(agent.dir() / "run/network").value_or(std::vector<std::string>())) {
+  const std::vector<std::string> folders =
+      ListDirectory(agent.dir() / "run/network").value_or(std::vector<std::string>());
+  for (const std::string& name : folders) {
     if (name != "ipam") traces += name + " ";
   }
   const std::string rules = RunHere({"nft", "list", "ruleset"});
@@ -142,7 +146,7 @@ TEST_CASE("sandboxes reach what their policy allows, and nothing else", "[e2e][n
     agent.Must({"tenant", "set", one.tenant, "--network-policy", "web"});
     agent.Must({"run", "-d", "--name", "box", "--tenant", one.tenant, "--memory", "64Mi",
                 "--network", "bridge", "--image", "busybox", "--", "sleep", "1000"});
-    CHECK(agent.Field("box", "/isolation") == one.isolation);
+    CHECK(agent.Field("box", "/isolation_class") == one.isolation);
     CHECK(Ask(agent, "box", "10.9.1.2", 8000) == "left");
     CHECK(Ask(agent, "box", "10.9.1.2", 8001) == "other");
     CHECK(Ask(agent, "box", "fd09:1::2", 8000) == "left");
@@ -290,7 +294,7 @@ TEST_CASE("names are resolved for a sandbox, and a port of the host leads into i
     CHECK(Ask(agent, "box", "10.9.1.2", 8000) == "left");
     // DNS itself, from inside.
     const std::string looked =
-        agent.Must({"exec", "box", "--", "nslookup", "api.test", "10.9.1.1"});
+        agent.Must({"exec", "box", "--", "busybox", "nslookup", "api.test", "10.9.1.1"});
     CHECK(looked.find("10.9.1.2") != std::string::npos);
     CHECK(agent.Must({"exec", "box", "--", "cat", "/etc/resolv.conf"}).find("10.9.1.1") !=
           std::string::npos);
