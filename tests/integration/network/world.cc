@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "agent/base/strings.h"
+#include "tests/integration/network/world_config.h"
 #include "tests/support/own_network.h"
 
 namespace claw::test {
@@ -164,15 +165,7 @@ World::World(std::string_view ipv4_range) : range_(ipv4_range) {
 }
 
 network::NetworkConfig World::config(std::string_view ipv4_range) const {
-  network::NetworkConfig config;
-  config.name = "clawt";
-  config.run_dir = run_dir();
-  config.ipv4_range = *ParseIpPrefix(ipv4_range);
-  config.ipv6_range = *ParseIpPrefix("fd22::/96");
-  config.dns_servers = {"10.9.2.2", "10.9.1.1"};
-  config.exceptions = {Rule("10.9.1.1:8080")};
-  config.denied = {*ParseIpPrefix("10.66.0.0/16")};
-  return config;
+  return WorldConfig(run_dir(), ipv4_range);
 }
 
 void World::Restart() {
