@@ -191,6 +191,9 @@ class Scene {
       world_.Connect(old_);
       stream_ = world_.Tcp(world_.Sandbox("old"), world_.Out1(), 80);
       REQUIRE(stream_);
+      // Chains have the names that they get when sandboxes are adopted.
+      world_.Restart();
+      Reconcile();
     }
     rules_ = Rules();
     left_ = Leftovers(world_);
@@ -204,10 +207,7 @@ class Scene {
 
   void Recover() {
     world_.Restart();
-    if (with_old_) REQUIRE(world_.networks().Adopt(old_, world_.Attachment("old")).ok());
-    const auto removed = world_.networks().Reconcile();
-    INFO(ToLogString(removed.status()));
-    REQUIRE(removed.ok());
+    Reconcile();
     killer_.AwaitOrphans();
     sandbox_.reset();
     CHECK(Leftovers(world_) == left_);
@@ -222,6 +222,13 @@ class Scene {
   Killer& killer() { return killer_; }
 
  private:
+  void Reconcile() {
+    if (with_old_) REQUIRE(world_.networks().Adopt(old_, world_.Attachment("old")).ok());
+    const auto removed = world_.networks().Reconcile();
+    INFO(ToLogString(removed.status()));
+    REQUIRE(removed.ok());
+  }
+
   const bool with_old_;
   network::NetworkPlan old_;
   World world_{kRange};

@@ -18,6 +18,7 @@ std::vector<std::string> Names(const std::filesystem::path& folder) {
 void Erase(nlohmann::json& value) {
   if (value.is_object()) {
     for (const char* name : {"handle", "packets", "bytes"}) value.erase(name);
+    if (value.contains("size")) value.erase("elem");  // filled by packets
   }
   if (!value.is_structured()) return;
   for (auto& part : value) Erase(part);
