@@ -9,6 +9,19 @@
 
 namespace claw::network {
 
+namespace {
+
+// A sandbox that has ended meanwhile has no port any more, until it is detached.
+Status FixThere(const std::string& bridges, std::vector<NetworkAttachment> attachments) {
+  ASSIGN_OR_RETURN(const auto ports, BridgePorts(bridges));
+  std::set<std::string> there;
+  for (const auto& [interface, bridge] : ports) there.insert(interface);
+  std::erase_if(attachments, [&](const auto& one) { return there.count(one.host_interface) == 0; });
+  return FixPorts(attachments);
+}
+
+}  // namespace
+
 Status LinuxNetworks::Adopt(const NetworkPlan& plan, const NetworkAttachment& attachment) {
   {
     const Lock lock(mutex_);
@@ -59,7 +72,7 @@ StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
     // A bridge that is there may have been touched while nobody looked.
     HardenBridge(subnet.bridge).IgnoreError();
   }
-  keep(FixPorts(connected));
+  keep(FixThere(config_.name, std::move(connected)));
   keep(RemoveStrays());
   WantNames();
   RETURN_IF_ERROR(status);
