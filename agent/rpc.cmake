@@ -3,10 +3,10 @@ find_library(GRPC_REFLECTION_LIBRARY grpc++_reflection REQUIRED)
 
 claw_library(claw_rpc
   SOURCES rpc/acceptor.cc rpc/attach.cc rpc/budget_calls.cc rpc/call_task.cc rpc/caller.cc rpc/compat_service.cc
-          rpc/convert.cc rpc/convert_compat.cc rpc/convert_tenant.cc rpc/event_feed.cc
+          rpc/convert.cc rpc/convert_compat.cc rpc/convert_network.cc rpc/convert_tenant.cc rpc/event_feed.cc
           rpc/event_service.cc
           rpc/exec.cc rpc/fd_waiter.cc rpc/gates.cc rpc/image_service.cc rpc/log_stream.cc
-          rpc/malformed.cc rpc/names.cc rpc/node_service.cc rpc/node_view.cc rpc/placement_calls.cc rpc/placement_service.cc rpc/page.cc rpc/program_input.cc
+          rpc/malformed.cc rpc/names.cc rpc/network_service.cc rpc/node_service.cc rpc/node_view.cc rpc/placement_calls.cc rpc/placement_service.cc rpc/page.cc rpc/program_input.cc
           rpc/sandbox_calls.cc rpc/sandbox_service.cc rpc/sandbox_watch.cc rpc/server.cc
           rpc/status.cc rpc/task_group.cc rpc/tenant_service.cc
   LINK claw_lifecycle claw_proto ${GRPC_REFLECTION_LIBRARY})

@@ -46,6 +46,9 @@ constexpr std::array kMigrations = {
               R"(CREATE TABLE usages (tenant TEXT PRIMARY KEY, body TEXT, checksum INTEGER);)"},
     Migration{6, "what the node remembers of itself",
               R"(CREATE TABLE node_state (key TEXT PRIMARY KEY, body TEXT, checksum INTEGER);)"},
+    Migration{7, "what tenants may do on the network",
+              R"(CREATE TABLE network_policies (name TEXT PRIMARY KEY, body TEXT,
+                                                checksum INTEGER);)"},
 };
 
 StatusOr<int> SchemaVersion(Connection& db) {

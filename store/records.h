@@ -38,6 +38,10 @@ Status PutOverride(Connection& db, const CompatOverride& value);
 Status DeleteOverride(Connection& db, const std::string& image_digest);
 Status LoadOverrides(Connection& db, BadRows& bad, std::vector<CompatOverride>& overrides);
 
+Status PutNetworkPolicy(Connection& db, const NamedNetworkPolicy& named);
+Status DeleteNetworkPolicy(Connection& db, const std::string& name);
+Status LoadNetworkPolicies(Connection& db, BadRows& bad, std::vector<NamedNetworkPolicy>& policies);
+
 Status PutOverhead(Connection& db, const OverheadRecord& record);
 Status DeleteOverhead(Connection& db, const std::string& key);
 Status LoadOverheads(Connection& db, BadRows& bad, std::vector<OverheadRecord>& overheads);

@@ -13,6 +13,7 @@
 #include "agent/model/compat.h"
 #include "agent/model/event.h"
 #include "agent/model/image.h"
+#include "agent/model/network.h"
 #include "agent/model/node_state.h"
 #include "agent/model/overhead.h"
 #include "agent/model/sandbox.h"
@@ -50,6 +51,7 @@ struct Snapshot {
   std::vector<Image> images{};
   std::vector<CompatVerdict> verdicts{};
   std::vector<CompatOverride> overrides{};
+  std::vector<NamedNetworkPolicy> network_policies{};
   std::vector<OverheadRecord> overheads{};
   std::vector<TenantUsage> usages{};
   std::vector<RequestRecord> requests{};
@@ -72,6 +74,8 @@ class Transaction {
   virtual Status DeleteVerdict(const std::string& key) = 0;  // see VerdictKey
   virtual Status PutOverride(const CompatOverride& value) = 0;
   virtual Status DeleteOverride(const std::string& image_digest) = 0;
+  virtual Status PutNetworkPolicy(const NamedNetworkPolicy& named) = 0;
+  virtual Status DeleteNetworkPolicy(const std::string& name) = 0;
   virtual Status PutOverhead(const OverheadRecord& record) = 0;
   virtual Status DeleteOverhead(const std::string& key) = 0;  // see OverheadKey
   // Adds to what is recorded of the tenant; a sum that cannot be read begins anew.

@@ -27,6 +27,12 @@ class RecordTransaction final : public Transaction {
   Status DeleteOverride(const std::string& image_digest) override {
     return store::DeleteOverride(db_, image_digest);
   }
+  Status PutNetworkPolicy(const NamedNetworkPolicy& named) override {
+    return store::PutNetworkPolicy(db_, named);
+  }
+  Status DeleteNetworkPolicy(const std::string& name) override {
+    return store::DeleteNetworkPolicy(db_, name);
+  }
   Status PutOverhead(const OverheadRecord& record) override {
     return store::PutOverhead(db_, record);
   }

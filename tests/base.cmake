@@ -9,13 +9,14 @@ claw_test(fake_driver_test LABEL unit
   LINK claw_fake_driver)
 
 claw_test(base_test LABEL unit
-  SOURCES unit/base/bytes_test.cc unit/base/file_test.cc unit/base/status_test.cc
+  SOURCES unit/base/bytes_test.cc unit/base/endpoint_test.cc unit/base/file_test.cc unit/base/ip_test.cc unit/base/status_test.cc
           unit/base/subprocess_test.cc unit/base/text_test.cc
           unit/base/words_test.cc
   LINK claw_base ${RAPIDCHECK_LIBRARY})
 
 claw_test(model_test LABEL unit
-  SOURCES unit/model/compat_test.cc unit/model/json_test.cc unit/model/sandbox_test.cc
+  SOURCES unit/model/compat_test.cc unit/model/json_test.cc unit/model/network_test.cc
+          unit/model/sandbox_test.cc
   LINK claw_model ${RAPIDCHECK_LIBRARY})
 
 claw_test(policy_test LABEL unit

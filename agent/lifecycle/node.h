@@ -380,7 +380,6 @@ class Node {
   // All that there is of a sandbox; Dismantle: what holds memory, addresses or rules.
   // `released`: that is done, only files are left. Both are idempotent.
   Task<Status> Erase(drivers::Driver* driver, Sandbox record, bool released);
-
   Task<Status> Dismantle(drivers::Driver* driver, Sandbox record);
 
   // recover.cc

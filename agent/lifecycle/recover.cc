@@ -68,6 +68,10 @@ void Node::LoadSnapshot(store::Snapshot snapshot) {
     const std::string digest = value.image_digest;
     overrides_[digest] = std::move(value);
   }
+  for (NamedNetworkPolicy& named : snapshot.network_policies) {
+    const std::string name = named.name;
+    network_policies_[name] = std::move(named);
+  }
   for (const TenantUsage& usage : snapshot.usages) usage_[usage.tenant] = usage.charged;
   overheads_.Load(std::move(snapshot.overheads));
   if (snapshot.node_state) state_ = *snapshot.node_state;

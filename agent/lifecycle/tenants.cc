@@ -1,5 +1,6 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/layers.h"
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/request_guard.h"
 #include "agent/model/json.h"
@@ -103,6 +104,9 @@ Task<StatusOr<Tenant>> Node::CreateTenant(Call call, Tenant wanted) {
     if (IsSameTenant(it->second, wanted)) co_return it->second;
     co_return TenantExists(it->second, wanted);
   }
+  if (!wanted.network_policy.empty()) {
+    CO_RETURN_IF_ERROR(GetNetworkPolicy(wanted.network_policy).status());
+  }
   Tenant tenant = wanted;
   tenant.created_at = deps_.clock.Now();
   tenant.updated_at = tenant.created_at;
@@ -141,13 +145,34 @@ Task<StatusOr<Tenant>> Node::UpdateTenant(Call call, std::string name, TenantPat
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(tenant_mutex_);
   // Read again: another call may have been under way.
   CO_ASSIGN_OR_RETURN(const Tenant before, GetTenant(name));
+  // One that it has already may be gone, damaged: then everything is denied, and the rest can
+  // change.
+  if (patch.network_policy && !patch.network_policy->empty()) {
+    CO_RETURN_IF_ERROR(GetNetworkPolicy(*patch.network_policy).status());
+  }
   Tenant changed = Patched(before, patch);
   const std::string difference = DescribeChange(before, changed);
   const bool lowered = before.trust == Trust::kTrusted && changed.trust != Trust::kTrusted;
+  // Those that the tenant has when it is asked: sandboxes come and go meanwhile.
+  const bool other_rules = before.network_policy != changed.network_policy;
+  const auto connected = [this, name, other_rules] {
+    std::vector<std::shared_ptr<Entry>> entries;
+    for (const auto& [id, entry] : sandboxes_) {
+      const Sandbox& sandbox = entry->record;
+      const bool its = sandbox.spec.tenant == name && sandbox.network_mode != NetworkMode::kNone;
+      if (its && other_rules) entries.push_back(entry);
+    }
+    return entries;
+  };
+  for (const std::shared_ptr<Entry>& entry : connected()) {
+    const Sandbox& sandbox = entry->record;
+    CO_RETURN_IF_ERROR(CheckLayers(sandbox, NetworkLayers(changed, sandbox.spec.network)));
+  }
   changed.updated_at = deps_.clock.Now();
   // In force from here on: nothing more starts on the trust that was taken away.
   tenants_[name] = changed;
   auto forbidden = RevokeForbidden(call.actor);
+  Status saved = co_await ReplaceRules(connected());
   const std::string subject = StrCat("tenants/", name);
   const auto request = MakeRequest(call.request_id, "UpdateTenant", fingerprint, subject);
   std::string type = "tenant.changed";
@@ -160,11 +185,13 @@ Task<StatusOr<Tenant>> Node::UpdateTenant(Call call, std::string name, TenantPat
     RETURN_IF_ERROR(txn.PutTenant(changed));
     return RecordRequest(txn, request);
   };
-  const Status saved = co_await Commit(std::move(write), std::move(events));
+  if (saved.ok()) saved = co_await Commit(std::move(write), std::move(events));
   if (!saved.ok() && tenants_.count(name) > 0) {
     tenants_[name] = before;
     // Trust that was taken away stays away, recorded or not.
     if (lowered) tenants_[name].trust = changed.trust;
+    const Status back = co_await ReplaceRules(connected());
+    if (!back.ok()) saved = Annotate(saved, "the rules of before are not in force again");
   }
   if (saved.ok()) RememberRequest(request);
   const Status revoked = co_await AwaitRevoked(std::move(forbidden));

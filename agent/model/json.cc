@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/model/json_network.h"
 #include "agent/model/json_reader.h"
 
 namespace claw {
@@ -49,6 +50,7 @@ Json SpecToJson(const SandboxSpec& spec) {
   if (!spec.avoid_tenants.empty()) json["avoid_tenants"] = spec.avoid_tenants;
   if (spec.exclusive) json["exclusive"] = true;
   if (spec.isolation) json["isolation"] = ToString(*spec.isolation);
+  if (spec.network != NetworkSpec{}) json["network"] = json::ToJsonValue(spec.network);
   return json;
 }
 
@@ -83,6 +85,7 @@ void ReadSpec(const Json& json, SandboxSpec& spec) {
   if (json.contains("isolation")) {
     GetEnum(json, "isolation", spec.isolation.emplace(), ParseIsolationClass);
   }
+  if (const auto it = json.find("network"); it != json.end()) json::Read(*it, spec.network);
 }
 
 Json DecisionToJson(const DecisionRecord& decision) {
@@ -165,6 +168,10 @@ void ReadSandbox(const Json& json, Sandbox& sandbox) {
   Get(handle, "driver", sandbox.handle.driver);
   Get(handle, "version", sandbox.handle.version);
   Get(handle, "data", sandbox.handle.data);
+  GetEnum(json, "network_mode", sandbox.network_mode, ParseNetworkMode);
+  if (const auto it = json.find("network"); it != json.end()) {
+    json::Read(*it, sandbox.network.emplace());
+  }
   const Json process = json.value("process", Json::object());
   Get(process, "pid", sandbox.process.pid);
   Get(process, "start_ticks", sandbox.process.start_ticks);
@@ -220,6 +227,7 @@ std::string ToJson(const Sandbox& sandbox) {
                 {{"driver", sandbox.handle.driver},
                  {"version", sandbox.handle.version},
                  {"data", sandbox.handle.data}}},
+               {"network_mode", ToString(sandbox.network_mode)},
                {"process",
                 {{"pid", sandbox.process.pid},
                  {"start_ticks", sandbox.process.start_ticks},
@@ -230,6 +238,7 @@ std::string ToJson(const Sandbox& sandbox) {
                {"request_id", sandbox.request_id},
                {"created_at", ToMicros(sandbox.created_at)},
                {"started_at", ToMicros(sandbox.started_at)}};
+  if (sandbox.network) json["network"] = json::ToJsonValue(*sandbox.network);
   if (sandbox.exit) json["exit"] = ExitToJson(*sandbox.exit);
   if (sandbox.lease) {
     json["lease"] = {{"expires_at", ToMicros(sandbox.lease->expires_at)},

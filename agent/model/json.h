@@ -6,6 +6,7 @@
 #include "agent/base/status.h"
 #include "agent/model/compat.h"
 #include "agent/model/image.h"
+#include "agent/model/network.h"
 #include "agent/model/node_state.h"
 #include "agent/model/overhead.h"
 #include "agent/model/sandbox.h"
@@ -25,6 +26,8 @@ std::string ToJson(const CompatOverride& value);
 std::string ToJson(const OverheadRecord& record);
 std::string ToJson(const TenantUsage& usage);
 std::string ToJson(const NodeState& state);
+std::string ToJson(const NetworkPolicy& policy);  // part of records; not read by itself
+std::string ToJson(const NamedNetworkPolicy& named);
 
 StatusOr<Tenant> TenantFromJson(std::string_view text);
 StatusOr<Sandbox> SandboxFromJson(std::string_view text);
@@ -34,5 +37,6 @@ StatusOr<CompatOverride> CompatOverrideFromJson(std::string_view text);
 StatusOr<OverheadRecord> OverheadRecordFromJson(std::string_view text);
 StatusOr<TenantUsage> TenantUsageFromJson(std::string_view text);
 StatusOr<NodeState> NodeStateFromJson(std::string_view text);
+StatusOr<NamedNetworkPolicy> NamedNetworkPolicyFromJson(std::string_view text);
 
 }  // namespace claw

@@ -1,7 +1,8 @@
 #include "agent/model/network.h"
 
+#include <absl/strings/escaping.h>
+
 #include <algorithm>
-#include <set>
 
 #include "agent/base/strings.h"
 #include "agent/model/validate.h"
@@ -19,6 +20,13 @@ bool IsLabel(std::string_view label) {
          std::all_of(label.begin(), label.end(), fits);
 }
 
+// "080" and "0x1f" count: some resolvers take a name that ends so for an address.
+bool LooksLikeNumber(std::string_view label) {
+  const bool hex = label.starts_with("0x");
+  return label.substr(hex ? 2 : 0).find_first_not_of(hex ? "0123456789abcdef" : "0123456789") ==
+         std::string_view::npos;
+}
+
 // What a resolver may be asked: RFC 1035's form, with the underscore that services use. Names whose
 // last label is a number would be read as addresses.
 Status ValidateDnsName(std::string_view field, std::string_view name) {
@@ -26,9 +34,13 @@ Status ValidateDnsName(std::string_view field, std::string_view name) {
     return BadValue(field, "has a DNS name that is not of 1 to 253 characters");
   }
   const std::vector<std::string_view> labels = Split(name, '.');
-  int64_t number = 0;
-  if (!std::all_of(labels.begin(), labels.end(), IsLabel) || ParseInt(labels.back(), &number)) {
-    return BadValue(field, StrCat("has '", name, "', which is neither addresses nor a DNS name"));
+  if (!std::all_of(labels.begin(), labels.end(), IsLabel) || LooksLikeNumber(labels.back())) {
+    return BadValue(field, StrCat("has '", absl::CHexEscape(ToAbsl(name)),
+                                  "', which is neither addresses nor a DNS name"));
+  }
+  if (name == kTenantPeer) {
+    return BadValue(field,
+                    "has the DNS name 'tenant', which stands for the tenant's own sandboxes");
   }
   return absl::OkStatus();
 }
@@ -63,21 +75,54 @@ Status ValidateRule(const NetworkRule& rule, bool egress, std::string_view field
   if (!rule.ports.empty() && rule.protocol != Protocol::kTcp && rule.protocol != Protocol::kUdp) {
     return BadValue(field, "has ports, which only tcp and udp have");
   }
-  return absl::OkStatus();
+  // It is recorded as text: what would read back as another rule must not come in.
+  const StatusOr<NetworkRule> back = ParseNetworkRule(ToString(rule));
+  if (back.ok() && *back == rule) return absl::OkStatus();
+  return BadValue(field, StrCat("has the rule '", ToString(rule), "', which does not mean what it ",
+                                "says: ", back.ok() ? "" : back.status().message()));
 }
 
 Status ValidateRules(const std::vector<NetworkRule>& rules, bool egress, std::string_view field) {
   if (rules.size() > kMaxRules) {
     return BadValue(field, StrCat("has ", rules.size(), " rules; at most ", kMaxRules));
   }
-  for (const NetworkRule& rule : rules) RETURN_IF_ERROR(ValidateRule(rule, egress, field));
+  for (size_t i = 0; i < rules.size(); ++i) {
+    RETURN_IF_ERROR(ValidateRule(rules[i], egress, StrCat(field, "[", i, "]")));
+  }
   return absl::OkStatus();
 }
 
 Status ValidateRate(int64_t bytes_per_second, std::string_view field) {
   if (bytes_per_second == 0) return absl::OkStatus();
   return ValidateRange(field, bytes_per_second, kMinBytesPerSecond, kMaxBytesPerSecond,
-                       "bytes per second");
+                       " bytes per second");
+}
+
+constexpr size_t kMaxAddressBytes = 64;
+
+Status ValidatePort(const PortMapping& port, std::string_view field) {
+  RETURN_IF_ERROR(ValidateRange(StrCat(field, ".host_port"), port.host_port, 1, 65535, ""));
+  RETURN_IF_ERROR(ValidateRange(StrCat(field, ".sandbox_port"), port.sandbox_port, 1, 65535, ""));
+  if (port.protocol != Protocol::kTcp && port.protocol != Protocol::kUdp) {
+    return BadValue(StrCat(field, ".protocol"), "has to be tcp or udp");
+  }
+  const std::string& address = port.host_address;
+  if (address.empty()) return absl::OkStatus();
+  if (address.size() > kMaxAddressBytes || !ParseIpAddress(address).ok()) {
+    return BadValue(StrCat(field, ".host_address"), "is not an IP address");
+  }
+  return absl::OkStatus();
+}
+
+// Both are valid. No address, and the address that stands for all, is every one of the host's.
+bool Collide(const PortMapping& a, const PortMapping& b) {
+  if (a.host_port != b.host_port || a.protocol != b.protocol) return false;
+  if (a.host_address.empty() || b.host_address.empty()) return true;
+  const IpAddress one = ParseIpAddress(a.host_address).value();
+  const IpAddress other = ParseIpAddress(b.host_address).value();
+  if (one.v6 != other.v6) return false;
+  const IpAddress all{.v6 = one.v6, .bytes = {}};
+  return one == other || one == all || other == all;
 }
 
 }  // namespace
@@ -129,7 +174,7 @@ Status ValidateNetworkPolicy(const NetworkPolicy& policy, std::string_view field
   RETURN_IF_ERROR(
       ValidateRate(policy.ingress_bytes_per_second, StrCat(field, ".ingress_bytes_per_second")));
   return ValidateRange(StrCat(field, ".connections_max"), policy.connections_max, 0,
-                       kMaxConnections, "connections");
+                       kMaxConnections, " connections");
 }
 
 Status ValidateNetworkSpec(const NetworkSpec& spec) {
@@ -140,19 +185,12 @@ Status ValidateNetworkSpec(const NetworkSpec& spec) {
   if (spec.ports.size() > kMaxPortMappings) {
     return BadValue("network.ports", StrCat("are more than ", kMaxPortMappings));
   }
-  std::set<std::tuple<int, Protocol, std::string>> taken;
-  for (const PortMapping& port : spec.ports) {
-    RETURN_IF_ERROR(ValidateRange("network.ports.host_port", port.host_port, 1, 65535, ""));
-    RETURN_IF_ERROR(ValidateRange("network.ports.sandbox_port", port.sandbox_port, 1, 65535, ""));
-    if (port.protocol != Protocol::kTcp && port.protocol != Protocol::kUdp) {
-      return BadValue("network.ports.protocol", "has to be tcp or udp");
-    }
-    if (!port.host_address.empty() && !ParseIpAddress(port.host_address).ok()) {
-      return BadValue("network.ports.host_address",
-                      StrCat("'", port.host_address, "' is not an IP address"));
-    }
-    if (!taken.emplace(port.host_port, port.protocol, port.host_address).second) {
-      return BadValue("network.ports", StrCat("name port ", port.host_port, " of the host twice"));
+  for (size_t i = 0; i < spec.ports.size(); ++i) {
+    RETURN_IF_ERROR(ValidatePort(spec.ports[i], StrCat("network.ports[", i, "]")));
+    for (size_t j = 0; j < i; ++j) {
+      if (!Collide(spec.ports[i], spec.ports[j])) continue;
+      return BadValue(StrCat("network.ports[", i, "]"),
+                      StrCat("names port ", spec.ports[i].host_port, " of the host a second time"));
     }
   }
   return absl::OkStatus();

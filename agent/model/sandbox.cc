@@ -207,6 +207,7 @@ Status ValidateSpec(const SandboxSpec& spec) {
   }
   RETURN_IF_ERROR(ValidateRange("pids_max", spec.pids_max, 1, kMaxPidsMax, ""));
   RETURN_IF_ERROR(ValidateLabels(spec.labels));
+  RETURN_IF_ERROR(ValidateNetworkSpec(spec.network));
   return ValidatePlace(spec);
 }
 

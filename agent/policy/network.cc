@@ -40,6 +40,9 @@ void DescribeNumber(std::string_view what, int64_t before, int64_t after,
   parts.push_back(StrCat(what, " ", show(before), " -> ", show(after)));
 }
 
+// A policy may have hundreds of rules, and an event has to be read.
+constexpr size_t kMostDescribed = 16;
+
 }  // namespace
 
 NetworkMode DecideNetwork(const NetworkSpec& spec, const Tenant& tenant) {
@@ -77,6 +80,11 @@ std::string DescribeChange(const NetworkPolicy& before, const NetworkPolicy& aft
   DescribeNumber("connections", before.connections_max, after.connections_max, parts);
   if (before.dns != after.dns) {
     parts.emplace_back(after.dns ? "DNS is allowed" : "DNS is allowed no more");
+  }
+  if (parts.size() > kMostDescribed) {
+    const size_t more = parts.size() - kMostDescribed;
+    parts.resize(kMostDescribed);
+    parts.push_back(StrCat("and ", more, " more changes"));
   }
   return Join(parts, ", ");
 }

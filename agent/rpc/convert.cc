@@ -1,5 +1,6 @@
 #include "agent/rpc/convert.h"
 
+#include "agent/rpc/convert_network.h"
 #include "agent/rpc/names.h"
 
 namespace claw::rpc {
@@ -128,6 +129,7 @@ pb::SandboxSpec ToProto(const SandboxSpec& spec) {
     proto.add_avoid_tenants(StrCat("tenants/", tenant));
   }
   proto.set_exclusive(spec.exclusive);
+  if (spec.network != NetworkSpec{}) *proto.mutable_network() = rpc::ToProto(spec.network);
   return proto;
 }
 
@@ -214,6 +216,7 @@ StatusOr<SandboxSpec> FromProto(const pb::SandboxSpec& proto) {
     spec.avoid_tenants.push_back(std::move(tenant));
   }
   spec.exclusive = proto.exclusive();
+  ASSIGN_OR_RETURN(spec.network, FromProto(proto.network(), "spec.network"));
   RETURN_IF_ERROR(ValidateSpec(spec));
   return spec;
 }
@@ -266,6 +269,7 @@ pb::Sandbox ToProto(const Sandbox& sandbox) {
   if (sandbox.started_at != Time{}) SetTime(sandbox.started_at, proto.mutable_start_time());
   proto.set_released(sandbox.released);
   if (sandbox.lease) SetTime(sandbox.lease->expires_at, proto.mutable_lease_expire_time());
+  *proto.mutable_network() = NetworkStatusOf(sandbox);
   return proto;
 }
 

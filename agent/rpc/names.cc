@@ -75,6 +75,12 @@ StatusOr<std::string> ParseTenantFilter(std::string_view field, std::string_view
   return ParseTenantName(field, name);
 }
 
+StatusOr<std::string> ParseNetworkPolicyName(std::string_view field, std::string_view name) {
+  ASSIGN_OR_RETURN(std::string policy, StripCollection(field, "networkPolicies/", "NAME", name));
+  RETURN_IF_ERROR(ValidateName(field, policy));
+  return policy;
+}
+
 StatusOr<std::string> ParseImageName(std::string_view field, std::string_view name) {
   ASSIGN_OR_RETURN(std::string image, StripCollection(field, "images/", "sha256:...", name));
   if (image.size() <= kMaxImageNameBytes && IsPrintable(image)) return image;

@@ -31,6 +31,7 @@ class GrpcServer final : public Server {
     services_.push_back(MakeTenantService(context));
     services_.push_back(MakeSandboxService(context));
     services_.push_back(MakePlacementService(context));
+    services_.push_back(MakeNetworkService(context));
     services_.push_back(MakeImageService(context));
     services_.push_back(MakeCompatService(context));
     services_.push_back(MakeEventService(context));

@@ -12,6 +12,7 @@ namespace claw::rpc {
 std::unique_ptr<grpc::Service> MakeNodeService(const Context& context);
 std::unique_ptr<grpc::Service> MakeTenantService(const Context& context);
 std::unique_ptr<grpc::Service> MakeSandboxService(const Context& context);
+std::unique_ptr<grpc::Service> MakeNetworkService(const Context& context);
 std::unique_ptr<grpc::Service> MakePlacementService(const Context& context);
 std::unique_ptr<grpc::Service> MakeImageService(const Context& context);
 std::unique_ptr<grpc::Service> MakeCompatService(const Context& context);

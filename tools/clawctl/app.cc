@@ -90,6 +90,7 @@ void AddAll(CLI::App& app, Context& context) {
   AddTopCommand(*node, context);
   AddBudgetCommands(*node, context);
   AddCapacityCommand(*node, context);
+  AddNetworkCommands(*node, context);
   AddTargetsCommand(*node, context);
   AddCordonCommands(*node, context);
   AddDoctorCommand(*node, context);

@@ -12,6 +12,7 @@
 #include "claw/node/v1/compat.pb.h"
 #include "claw/node/v1/event.pb.h"
 #include "claw/node/v1/image.pb.h"
+#include "claw/node/v1/network.pb.h"
 #include "claw/node/v1/node.pb.h"
 #include "claw/node/v1/placement.pb.h"
 #include "claw/node/v1/sandbox.pb.h"
@@ -79,6 +80,15 @@ class Client {
   StatusOr<pb::Sandbox> Commit(pb::CommitRequest request);
   Status Release(pb::ReleaseRequest request);
   StatusOr<std::vector<pb::Reservation>> ListReservations();
+
+  // Policies are named "networkPolicies/NAME" in these.
+  StatusOr<pb::NamedNetworkPolicy> PutNetworkPolicy(pb::PutNetworkPolicyRequest request);
+  StatusOr<pb::NamedNetworkPolicy> GetNetworkPolicy(const std::string& name);
+  StatusOr<std::vector<pb::NamedNetworkPolicy>> ListNetworkPolicies();
+  Status DeleteNetworkPolicy(pb::DeleteNetworkPolicyRequest request);
+  StatusOr<pb::SandboxNetwork> SetSandboxNetwork(pb::SetSandboxNetworkRequest request);
+  StatusOr<pb::SandboxNetwork> GetSandboxNetwork(const std::string& name);
+  StatusOr<std::vector<pb::SandboxNetwork>> ListSandboxNetworks();
 
   StatusOr<pb::Tenant> CreateTenant(pb::CreateTenantRequest request);
   StatusOr<pb::Tenant> GetTenant(const std::string& name);

@@ -42,11 +42,21 @@ compdef _clawctl clawctl
 // clang-format on
 
 // What a word stands for, when it is neither a command nor an option.
-enum class Kind { kNothing, kTenant, kSandbox, kReservation, kImage, kDigest, kOverride };
+enum class Kind {
+  kNothing,
+  kTenant,
+  kSandbox,
+  kReservation,
+  kImage,
+  kDigest,
+  kOverride,
+  kNetworkPolicy
+};
 
 Kind KindOfOption(const CLI::Option& option) {
   if (option.check_lname("tenant") || option.check_lname("avoid-tenant")) return Kind::kTenant;
   if (option.check_lname("image")) return Kind::kImage;
+  if (option.check_lname("network-policy")) return Kind::kNetworkPolicy;
   return Kind::kNothing;
 }
 
@@ -62,6 +72,8 @@ Kind KindOfPositional(const CLI::App& command) {
   }
   if (parent == "node" && is({"commit", "release"})) return Kind::kReservation;
   if (parent == "tenant" && is({"show", "set", "rm"})) return Kind::kTenant;
+  if (parent == "network" && is({"set", "show"})) return Kind::kSandbox;
+  if (parent == "policy" && is({"set", "show", "rm"})) return Kind::kNetworkPolicy;
   if (parent == "image" && is({"inspect", "rm"})) return Kind::kImage;
   if (parent == "compat" && is({"test", "show", "accept", "rm"})) return Kind::kImage;
   if (parent == "override" && name == "add") return Kind::kDigest;
@@ -119,6 +131,12 @@ void AddImages(Client& client, std::vector<std::string>& out) {
   }
 }
 
+void AddNetworkPolicies(Client& client, std::vector<std::string>& out) {
+  const auto policies = client.ListNetworkPolicies();
+  if (!policies.ok()) return;
+  for (const auto& named : *policies) out.emplace_back(BareName(named.name()));
+}
+
 void AddDigests(Client& client, std::vector<std::string>& out) {
   const auto images = client.ListImages();
   if (!images.ok()) return;
@@ -150,6 +168,8 @@ void AddNames(Context& context, Kind kind, std::vector<std::string>& out) {
       return AddDigests(context.client(), out);
     case Kind::kOverride:
       return AddOverridden(context.client(), out);
+    case Kind::kNetworkPolicy:
+      return AddNetworkPolicies(context.client(), out);
     case Kind::kNothing:
       return;
   }
@@ -202,6 +222,7 @@ std::vector<std::string> Candidates(Context& context, const Position& position,
   if (position.pending != nullptr) {
     if (position.pending->check_lname("output")) return {"table", "wide", "json", "yaml"};
     if (position.pending->check_lname("trust")) return {"trusted", "untrusted"};
+    if (position.pending->check_lname("network")) return {"bridge", "none"};
     if (position.pending->check_lname("isolation")) return {"gvisor"};
     if (position.pending->check_lname("class")) return {"gvisor", "legacy-hardened"};
     AddNames(context, KindOfOption(*position.pending), out);

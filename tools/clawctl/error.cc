@@ -58,6 +58,18 @@ std::string HintForPlacement(std::string_view reason) {
   return "";
 }
 
+std::string HintForNetwork(std::string_view reason) {
+  if (reason == "NETWORK_POLICY_NOT_FOUND") {
+    return "`clawctl node network policy ls` shows them; `clawctl node network policy set NAME` "
+           "makes one";
+  }
+  if (reason == "NETWORK_POLICY_IN_USE") {
+    return "`clawctl node tenant set TENANT --network-policy OTHER` gives a tenant another one, "
+           "--no-network-policy none";
+  }
+  return "";
+}
+
 // What the caller should do next; empty if the message says it all.
 std::string HintFor(const Status& status, const ErrorDetail& detail, std::string_view socket) {
   const std::string_view reason = detail.reason;
@@ -70,6 +82,7 @@ std::string HintFor(const Status& status, const ErrorDetail& detail, std::string
         socket, ")");
   }
   if (std::string hint = HintForPlacement(reason); !hint.empty()) return hint;
+  if (std::string hint = HintForNetwork(reason); !hint.empty()) return hint;
   if (reason.starts_with("RUNTIME_") || reason.starts_with("DRIVER_")) {
     return "`clawctl node status` shows which runtimes work and why the others do not";
   }

@@ -134,6 +134,41 @@ void AddPlaceOptions(CLI::App& command, SandboxOptions& options) {
       "Only where no other tenant is, nor may one come later");
 }
 
+void AddNetworkOptions(CLI::App& command, SandboxOptions& options) {
+  command
+      .add_option_function<std::string>(
+          "--network",
+          [&options](const std::string& mode) {
+            options.spec.mutable_network()->set_mode(mode == "bridge" ? pb::NETWORK_MODE_BRIDGE
+                                                                      : pb::NETWORK_MODE_NONE);
+          },
+          "How it is connected; with rules or ports bridge unless given, else as the tenant's "
+          "trust and policy have it")
+      ->type_name("none|bridge")
+      ->check(CLI::IsMember({"none", "bridge"}).description(""));
+  AddPolicyOptions(command, options.policy);
+  AddRepeated(command, "--publish,-p", options.published,
+              "Port of the host that leads to one of its own, at all of the host's addresses "
+              "unless one is given; may be given many times")
+      ->type_name("[HOSTADDR:]HOSTPORT:PORT[/udp]");
+}
+
+Status SetNetwork(const SandboxOptions& options, pb::SandboxSpec& spec) {
+  if (options.policy.any()) {
+    ASSIGN_OR_RETURN(*spec.mutable_network()->mutable_policy(), BuildPolicy(options.policy));
+  }
+  for (const std::string& text : options.published) {
+    const auto port = ParsePublish(text);
+    if (!port.ok()) return UsageError(StrCat("--publish: ", ToStd(port.status().message())));
+    *spec.mutable_network()->add_ports() = *port;
+  }
+  if (spec.network().mode() == pb::NETWORK_MODE_NONE &&
+      (spec.network().has_policy() || !spec.network().ports().empty())) {
+    return UsageError("--network none goes with no rules and no ports");
+  }
+  return absl::OkStatus();
+}
+
 void AddModeOptions(CLI::App& command, pb::SandboxSpec& spec) {
   const auto flag = [&](const std::string& name, void (pb::SandboxSpec::*set)(bool),
                         const std::string& description) {
@@ -172,6 +207,7 @@ void AddSandboxOptions(CLI::App& command, Context& context,
   AddResourceOptions(command, options->spec);
   AddContentOptions(command, *options);
   AddPlaceOptions(command, *options);
+  AddNetworkOptions(command, *options);
   AddModeOptions(command, options->spec);
   // The options above hold references into it.
   command.parse_complete_callback([&context, options] { context.takes_program = true; });
@@ -191,6 +227,7 @@ StatusOr<pb::SandboxSpec> BuildSpec(const Context& context, const SandboxOptions
     (*spec.mutable_labels())[pair.first] = pair.second;
   }
   RETURN_IF_ERROR(SetPlace(options, spec));
+  RETURN_IF_ERROR(SetNetwork(options, spec));
   if (!options.entrypoint.empty()) spec.add_command(options.entrypoint);
   if (context.program)
     spec.mutable_args()->Assign(context.program->begin(), context.program->end());

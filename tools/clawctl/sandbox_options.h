@@ -8,6 +8,7 @@
 #include "tools/clawctl/cli.h"
 #include "tools/clawctl/client.h"
 #include "tools/clawctl/context.h"
+#include "tools/clawctl/network_options.h"
 
 namespace claw::ctl {
 
@@ -20,6 +21,8 @@ struct SandboxOptions {
   std::vector<std::string> selector;
   std::vector<std::string> tolerations;
   std::vector<std::string> avoided;
+  PolicyOptions policy;
+  std::vector<std::string> published;
   std::string tenant;
   std::string entrypoint;
 };

@@ -4,6 +4,7 @@
 
 #include "agent/base/bytes.h"
 #include "tools/clawctl/format.h"
+#include "tools/clawctl/network_view.h"
 #include "tools/clawctl/node_view.h"
 
 namespace claw::ctl {
@@ -84,6 +85,7 @@ Table SandboxTable(const Context& context, const std::vector<pb::Sandbox>& sandb
                {.title = "PEAK", .wide = true},
                {.title = "PID", .wide = true},
                {.title = "DRIVER", .wide = true},
+               {.title = "ADDRESS", .wide = true},
                {.title = "EXPIRES-IN", .wide = true},
                {.title = "REASON", .wide = true},
                {.title = "DIGEST", .wide = true},
@@ -98,6 +100,7 @@ Table SandboxTable(const Context& context, const std::vector<pb::Sandbox>& sandb
          BytesOrDash(memory.request_bytes()), BytesOrDash(memory.cgroup_max_bytes()),
          BytesOrDash(sandbox.exit().memory_peak_bytes()),
          sandbox.pid() > 0 ? StrCat(sandbox.pid()) : "-", sandbox.driver(),
+         AddressText(sandbox.network(), ","),
          sandbox.has_lease_expire_time() ? TimeLeft(context, sandbox.lease_expire_time()) : "-",
          ReasonLabel(sandbox), ShortId(sandbox.image_digest()),
          context.AgeOf(sandbox.has_create_time(), sandbox.create_time())});
@@ -133,6 +136,10 @@ std::string DescribeSandbox(const Context& context, const pb::Sandbox& sandbox) 
   fields.Add("CPUs",
              cpu_millis > 0 ? StrCat(static_cast<double>(cpu_millis) / 1000) : "no ceiling");
   fields.Add("Tasks", StrCat(sandbox.resources().pids_max(), " at most"));
+  if (sandbox.has_network()) fields.Add("Network", NetworkText(sandbox.network()));
+  for (const pb::PortMapping& port : sandbox.spec().network().ports()) {
+    fields.Add("Port", PortText(port));
+  }
   AddPlace(sandbox.spec(), fields);
   if (sandbox.has_create_time()) {
     fields.Add("Age", context.AgeOf(true, sandbox.create_time()));

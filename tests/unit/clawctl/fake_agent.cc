@@ -316,6 +316,7 @@ struct FakeAgent::Server {
   explicit Server(FakeState& state)
       : node(MakeNodeFake(state)),
         placement(MakePlacementFake(state)),
+        network(MakeNetworkFake(state)),
         tenant(state),
         sandbox(state),
         image(state),
@@ -324,6 +325,7 @@ struct FakeAgent::Server {
 
   std::unique_ptr<grpc::Service> node;
   std::unique_ptr<grpc::Service> placement;
+  std::unique_ptr<grpc::Service> network;
   TenantFake tenant;
   SandboxFake sandbox;
   ImageFake image;
@@ -337,6 +339,7 @@ FakeAgent::FakeAgent(const std::string& socket) : server_(std::make_unique<Serve
   builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
   builder.RegisterService(server_->node.get());
   builder.RegisterService(server_->placement.get());
+  builder.RegisterService(server_->network.get());
   builder.RegisterService(&server_->tenant);
   builder.RegisterService(&server_->sandbox);
   builder.RegisterService(&server_->image);

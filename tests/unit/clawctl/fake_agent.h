@@ -11,6 +11,7 @@
 #include "claw/node/v1/compat.pb.h"
 #include "claw/node/v1/event.pb.h"
 #include "claw/node/v1/image.pb.h"
+#include "claw/node/v1/network.pb.h"
 #include "claw/node/v1/node.pb.h"
 #include "claw/node/v1/placement.pb.h"
 #include "claw/node/v1/sandbox.pb.h"
@@ -55,6 +56,8 @@ struct FakeState {
   std::vector<pb::Verdict> tests;
   std::vector<pb::Verdict> verdicts;
   std::vector<pb::Override> overrides;
+  std::vector<pb::NamedNetworkPolicy> policies;
+  std::vector<pb::SandboxNetwork> networks;
 
   // Program of every sandbox: what it writes, and how it ends. With an open standard input it then
   // echoes that until it is closed or Ctrl-D comes.
@@ -96,6 +99,8 @@ struct FakeState {
   std::vector<pb::ReserveRequest> reserves;
   std::vector<pb::CommitRequest> commits;
   std::vector<pb::ReleaseRequest> releases;
+  std::vector<pb::PutNetworkPolicyRequest> policy_puts;
+  std::vector<pb::SetSandboxNetworkRequest> network_sets;
   std::vector<pb::TerminalSize> sizes;
   int stops_seen = 0;
   bool forced = false;

@@ -52,6 +52,7 @@ std::string Page(const std::vector<Item>& items, const std::string& token, int s
 }
 
 std::unique_ptr<grpc::Service> MakeCompatFake(FakeState& state);
+std::unique_ptr<grpc::Service> MakeNetworkFake(FakeState& state);
 std::unique_ptr<grpc::Service> MakeNodeFake(FakeState& state);
 std::unique_ptr<grpc::Service> MakePlacementFake(FakeState& state);
 

@@ -55,16 +55,17 @@ bool Has(const Words& words, const std::string& word) {
 
 TEST_CASE("every command explains itself with an example", "[clawctl]") {
   const Fixture node;
-  // clawctl, completion, node and its twenty-seven commands, five of tenant, six of image, seven of
-  // compat, three of override.
-  CHECK(CheckHelp(node, {}) == 54);
+  // clawctl, completion, node and its twenty-eight commands, five of tenant, six of image, seven of
+  // compat, three of override, three of network, four of policy.
+  CHECK(CheckHelp(node, {}) == 62);
   CHECK_THAT(node.Ctl({"--help"}).out, Contains("Exit codes:") && Contains("CLAWLET_SOCKET"));
   CHECK_THAT(node.Ctl({"node", "run", "--help"}).out,
              Contains("[-- CMD ARGS...]") && Contains("=128Mi"));
   for (const char* command : {"run", "explain", "reserve"}) {
     const std::string help = node.Ctl({"node", command, "--help"}).out;
     CHECK_THAT(help, Contains("[-- CMD ARGS...]") && Contains("--node-selector KEY=VALUE") &&
-                         Contains("--exclusive") && Contains("--memory-request"));
+                         Contains("--exclusive") && Contains("--memory-request") &&
+                         Contains("--allow-to RULE") && Contains("-p,--publish"));
   }
   CHECK_THAT(node.Ctl({"node", "budget", "explain", "--help"}).out, !Contains("-- CMD"));
 }
@@ -109,6 +110,12 @@ TEST_CASE("completion asks the agent for names", "[clawctl]") {
   CHECK(Completed(node, {"node", "stop", ""}) == Words{"bb22000000000002", "web"});
   CHECK(Completed(node, {"node", "stop", "--grace", "1s", "w"}) == Words{"web"});
   CHECK(Completed(node, {"node", "tenant", "rm", "l"}) == Words{"lab"});
+  node.state().policies.emplace_back().set_name("networkPolicies/db");
+  node.state().policies.emplace_back().set_name("networkPolicies/web");
+  CHECK(Completed(node, {"node", "network", "policy", "rm", ""}) == Words{"db", "web"});
+  CHECK(Completed(node, {"node", "tenant", "set", "lab", "--network-policy", "w"}) == Words{"web"});
+  CHECK(Completed(node, {"node", "network", "show", "w"}) == Words{"web"});
+  CHECK(Completed(node, {"node", "run", "--network", ""}) == Words{"bridge", "none"});
   CHECK(Completed(node, {"node", "image", "rm", ""}) == Words{"busybox:1"});
   node.StopAgent();
   const auto result = node.Ctl({"__complete", "--", "node", "stop", ""});

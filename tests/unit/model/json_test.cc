@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "tests/unit/model/network_gen.h"
+
 namespace claw {
 namespace {
 
@@ -54,6 +56,7 @@ SandboxSpec AnySpec() {
   spec.tolerations = Texts();
   spec.avoid_tenants = Texts();
   spec.exclusive = Flag();
+  if (Flag()) spec.network = testing::AnyNetworkSpec();
   return spec;
 }
 
@@ -88,6 +91,14 @@ Sandbox AnySandbox() {
   sandbox.process = {
       .pid = Number(), .start_ticks = *rc::gen::arbitrary<uint64_t>(), .boot_id = *Text()};
   sandbox.runtime_proof = *Text();
+  sandbox.network_mode = static_cast<NetworkMode>(*rc::gen::inRange(0, 2));
+  if (Flag()) {
+    sandbox.network = NetworkAttachment{.ipv4 = *Text(),
+                                        .ipv6 = *Text(),
+                                        .mac = *Text(),
+                                        .host_interface = *Text(),
+                                        .bridge = *Text()};
+  }
   if (Flag()) {
     sandbox.exit = ExitInfo{.exit_code = *rc::gen::arbitrary<int>(),
                             .reason = static_cast<EndReason>(*rc::gen::inRange(0, 7)),
@@ -204,6 +215,13 @@ TEST_CASE("records come back from the disk as they went") {
     RC_ASSERT(back.ok());
     RC_ASSERT(*back == value);
   });
+  rc::prop("network policy", [] {
+    const NamedNetworkPolicy named{.name = *Text(),
+                                   .policy = testing::AnyPolicy(),
+                                   .created_at = AnyTime(),
+                                   .updated_at = AnyTime()};
+    RC_ASSERT(NamedNetworkPolicyFromJson(ToJson(named)).value() == named);
+  });
   rc::prop("image", [] {
     const Image image = AnyImage();
     const auto back = ImageFromJson(ToJson(image));
@@ -229,8 +247,9 @@ TEST_CASE("a record that was cut short or overwritten is DATA_LOSS, never a cras
     RC_ASSERT((status.ok() || status.code() == StatusCode::kDataLoss));
   });
   rc::prop("anything", [](const std::string& text) {
-    for (const Status& status : {SandboxFromJson(text).status(), ImageFromJson(text).status(),
-                                 TenantFromJson(text).status()}) {
+    for (const Status& status :
+         {SandboxFromJson(text).status(), ImageFromJson(text).status(),
+          TenantFromJson(text).status(), NamedNetworkPolicyFromJson(text).status()}) {
       RC_ASSERT(status.code() == StatusCode::kDataLoss);
     }
   });
@@ -277,6 +296,21 @@ TEST_CASE("wrong types and unknown values are DATA_LOSS, not a default") {
       {"/exit", "{\"reason\":\"BORED\"}"},
       {"/lease", "7"},
       {"/lease", "{\"expires_at\":\"soon\"}"},
+      {"/spec/network", "7"},
+      {"/spec/network", "[]"},
+      {"/spec/network", "{\"mode\":\"host\"}"},
+      {"/spec/network", "{\"policy\":null}"},
+      {"/spec/network", "{\"policy\":{\"egress\":\"10.0.0.0/8\"}}"},
+      {"/spec/network", "{\"policy\":{\"egress\":[\"10.0.0.1/8\"]}}"},
+      {"/spec/network", "{\"policy\":{\"egress\":[{}]}}"},
+      {"/spec/network", "{\"policy\":{\"dns\":1}}"},
+      {"/spec/network", "{\"ports\":[80]}"},
+      {"/spec/network", "{\"ports\":[{\"host_port\":\"80\"}]}"},
+      {"/spec/network", "{\"ports\":[{\"protocol\":\"sctp\"}]}"},
+      {"/network_mode", "\"host\""},
+      {"/network_mode", "0"},
+      {"/network", "\"10.0.0.2\""},
+      {"/network", "{\"ipv4\":10}"},
       {"/created_at", "\"now\""},
   };
   for (const auto& [pointer, value] : cases) {
@@ -287,6 +321,13 @@ TEST_CASE("wrong types and unknown values are DATA_LOSS, not a default") {
   }
   CHECK(TenantFromJson(R"({"name":"a","trust":"Trusted"})").status().code() ==
         StatusCode::kDataLoss);
+  for (const char* policy : {"7", "[]", "null", R"({"ingress":[7]})", R"({"ingress":["a:0"]})",
+                             R"({"connections_max":"1"})"}) {
+    INFO(policy);
+    CHECK(NamedNetworkPolicyFromJson(StrCat(R"({"name":"web","policy":)", policy, "}"))
+              .status()
+              .code() == StatusCode::kDataLoss);
+  }
   CHECK(ImageFromJson(R"({"size_bytes":-1.0})").status().code() == StatusCode::kDataLoss);
 }
 
@@ -301,6 +342,19 @@ TEST_CASE("an older agent's record and a newer one's are both read") {
   REQUIRE(newer.ok());
   CHECK(*newer == expected);
   CHECK(TenantFromJson(R"({"name":"a"})")->trust == Trust::kUntrusted);
+}
+
+TEST_CASE("what a request does not say of the network does not show in its text") {
+  Sandbox sandbox;
+  CHECK_FALSE(json::parse(ToJson(sandbox))["spec"].contains("network"));
+  CHECK_FALSE(json::parse(ToJson(sandbox)).contains("network"));
+  sandbox.spec.network.policy = NetworkPolicy{};  // which is not the same as none
+  CHECK(json::parse(ToJson(sandbox))["spec"]["network"].dump() == R"({"policy":{}})");
+  sandbox.spec.network.policy->egress = {ParseNetworkRule("[fd00::/8]:53,80-90/udp").value()};
+  CHECK(json::parse(ToJson(sandbox))["spec"]["network"]["policy"].dump() ==
+        R"({"egress":["[fd00::/8]:53,80-90/udp"]})");
+  CHECK(ToJson(NetworkPolicy{.dns = true}) == R"({"dns":true})");
+  CHECK(SandboxFromJson("{}")->network_mode == NetworkMode::kNone);
 }
 
 TEST_CASE("text that is not UTF-8 is written as something that can be read") {

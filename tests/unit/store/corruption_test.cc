@@ -238,6 +238,30 @@ TEST_CASE("a verdict or an override that is kept under another image's key is se
   CHECK(store->quarantined()[1].why == "the record is about another image");
 }
 
+TEST_CASE("a network policy that is another's, or could not be put in force, is set aside") {
+  const TempFolder folder;
+  Fill(folder.database());
+  const std::pair<std::string, std::string> rows[] = {
+      {ToJson(MakeNetworkPolicy("web")), "the record is of another policy"},
+      {R"({"name":"db","policy":{"egress":["10.0.0.1/8"]}})",
+       "network policy record cannot be read"},
+      {R"({"name":"db","policy":{"ingress":["api.example.com"]}})",
+       "policy.ingress[0] names a DNS"},
+      {R"({"name":"db","policy":{"connections_max":-1}})", "policy.connections_max is -1"},
+  };
+  for (const auto& [body, why] : rows) {
+    INFO(body);
+    // The checksum is right.
+    RunSql(folder.database(), StrCat("INSERT INTO network_policies VALUES ('db', '", Quoted(body),
+                                     "', ", Checksum("db", body), ");"));
+    const auto store = MustOpen(folder.database());
+    REQUIRE(store->quarantined().size() == 1);
+    CHECK(store->quarantined()[0].what == "network_policies/db");
+    CHECK(store->quarantined()[0].why.find(why) != std::string::npos);
+    CHECK(store->TakeSnapshot().network_policies.empty());
+  }
+}
+
 TEST_CASE("every kind of row is set aside alone") {
   const TempFolder folder;
   Fill(folder.database());
@@ -246,21 +270,24 @@ TEST_CASE("every kind of row is set aside alone") {
          "INSERT INTO images VALUES (x'ff00', x'00', 'a');"
          "INSERT INTO verdicts VALUES ('sha256:1 amd64 ptrace 1', '{}', 2);"
          "INSERT INTO overrides VALUES ('sha256:1', '{\"image_digest\":\"sha256:2\"}', 3);"
+         "INSERT INTO network_policies VALUES ('web', '{\"name\":\"web\"}', 4);"
          "INSERT INTO requests VALUES (NULL, '{}', 1.5);"
          "UPDATE events SET subject = 'elsewhere' WHERE revision = 30;");
   const auto store = MustOpen(folder.database());
-  REQUIRE(store->quarantined().size() == 6);
+  REQUIRE(store->quarantined().size() == 7);
   CHECK(store->quarantined()[0].what == "tenants/odd");
   CHECK(store->quarantined()[1].what == "images/\\xff\\x00");
   CHECK(store->quarantined()[2].what == "verdicts/sha256:1 amd64 ptrace 1");
   CHECK(store->quarantined()[3].what == "overrides/sha256:1");
-  CHECK(store->quarantined()[4].what == "requests/");
-  CHECK(store->quarantined()[5].what == "events/30 elsewhere");
+  CHECK(store->quarantined()[4].what == "network_policies/web");
+  CHECK(store->quarantined()[5].what == "requests/");
+  CHECK(store->quarantined()[6].what == "events/30 elsewhere");
   const Snapshot snapshot = store->TakeSnapshot();
   CHECK(snapshot.tenants.size() == 1);
   CHECK(snapshot.sandboxes.size() == 3);
   CHECK(snapshot.verdicts.empty());  // so the image counts as never tested
   CHECK(snapshot.overrides.empty());
+  CHECK(snapshot.network_policies.empty());
   CHECK(snapshot.last_revision == 30);
   CHECK(store->ReadEvents({})->size() == 29);
 }

@@ -128,6 +128,19 @@ CompatOverride MakeOverride(const std::string& digest) {
           .expires_at = FromMicros(1764000600000008)};
 }
 
+NamedNetworkPolicy MakeNetworkPolicy(const std::string& name) {
+  return {.name = name,
+          .policy = {.egress = {ParseNetworkRule("api.example.com:443").value(),
+                                ParseNetworkRule("[fd00::/8]:53,80-90/udp").value()},
+                     .ingress = {ParseNetworkRule("tenant").value()},
+                     .egress_bytes_per_second = 10 * kMiB,
+                     .ingress_bytes_per_second = 20 * kMiB,
+                     .connections_max = 100,
+                     .dns = true},
+          .created_at = FromMicros(1764000000000011),
+          .updated_at = FromMicros(1764000000000012)};
+}
+
 OverheadRecord MakeOverhead(const std::string& digest) {
   OverheadRecord record;
   record.sandboxes = {.image_digest = digest,

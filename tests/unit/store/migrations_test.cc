@@ -39,7 +39,13 @@ TEST_CASE("a database of each older schema is brought up to date with all its re
     }
     const TenantUsage usage{.tenant = "acme", .charged = {.workload = 100, .overhead = 50}};
     CHECK(snapshot.usages == (version >= 5 ? std::vector{usage} : std::vector<TenantUsage>{}));
-    CHECK_FALSE(snapshot.node_state.has_value());
+    const NodeState cordoned{.cordoned = true,
+                             .cordon_reason = "new disks",
+                             .cordoned_by = "unix:root(0)",
+                             .cordoned_at = FromMicros(1764000000000010),
+                             .controller_generation = 7};
+    CHECK(snapshot.node_state == (version >= 6 ? std::optional(cordoned) : std::nullopt));
+    CHECK(snapshot.network_policies.empty());
     CHECK(snapshot.last_revision == 4);
     const auto events = store->ReadEvents({.after_revision = 1, .subject = "node"});
     REQUIRE(events.ok());
