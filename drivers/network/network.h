@@ -34,8 +34,8 @@ struct NetworkConfig {
   std::vector<std::string> dns_servers{};  // addresses; what sandboxes are told to ask
   std::vector<std::string> dns_search{};
   std::vector<std::string> resolvers{};  // addresses; whom the agent itself asks about names
-  int dns_port = 53;       // of those servers
-  bool masquerade = true;  // sandboxes speak to the world with the host's address
+  int dns_port = 53;                     // of those servers
+  bool masquerade = true;                // sandboxes speak to the world with the host's address
   // Always denied, beside the host itself, other tenants, loopback, link-local addresses (cloud
   // metadata among them), multicast and reserved ones.
   std::vector<IpPrefix> denied{};
