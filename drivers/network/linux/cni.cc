@@ -78,8 +78,8 @@ Status Cni::AwaitAll() const {
 StatusOr<std::string> Cni::Run(const Call& call) const {
   ASSIGN_OR_RETURN(const auto program, Find(call.plugin));
   ASSIGN_OR_RETURN(const UniqueFd lock, OpenLock());
-  if (::flock(lock.get(), LOCK_SH) != 0) {
-    return ErrnoError(errno, StrCat("lock ", lock_folder_.string()));
+  while (::flock(lock.get(), LOCK_SH) != 0) {
+    if (errno != EINTR) return ErrnoError(errno, StrCat("lock ", lock_folder_.string()));
   }
   ProcessSpec spec;
   spec.argv = {program.string()};
