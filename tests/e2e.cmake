@@ -45,6 +45,10 @@ claw_test(e2e_controller_test LABEL e2e TIMEOUT 300
   SOURCES e2e/controller_test.cc LINK claw_test_agent)
 target_compile_definitions(e2e_controller_test PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 
+claw_test(e2e_network_test LABEL e2e TIMEOUT 300
+  SOURCES e2e/network_test.cc integration/network/world.cc support/dns_server.cc
+  LINK claw_test_agent claw_network)
+
 claw_test(e2e_suite_test LABEL e2e TIMEOUT 300
   SOURCES e2e/suite_test.cc support/program_root.cc LINK claw_test_agent)
 target_compile_definitions(e2e_suite_test PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")

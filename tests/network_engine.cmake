@@ -1,10 +1,9 @@
-add_library(claw_test_network STATIC integration/network/leftovers.cc
-            integration/network/world.cc)
+add_library(claw_test_network STATIC integration/network/world.cc)
 target_link_libraries(claw_test_network PUBLIC claw_options claw_network Catch2::Catch2)
 
 claw_test(network_test LABEL integration TIMEOUT 300
-  SOURCES integration/network/life_test.cc integration/network/policy_test.cc
-          integration/network/spoof_test.cc
+  SOURCES integration/network/crash_test.cc integration/network/life_test.cc
+          integration/network/policy_test.cc integration/network/scale_test.cc integration/network/spoof_test.cc
   LINK claw_test_network)
 
 add_executable(network_kill_agent integration/network/kill_agent.cc)

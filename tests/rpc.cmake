@@ -14,6 +14,10 @@ claw_test(rpc_service_test LABEL unit
           unit/rpc/service_streams_test.cc unit/rpc/tenant_service_test.cc
   LINK claw_app claw_fake_driver)
 
+claw_test(network_life_test LABEL unit
+  SOURCES unit/rpc/network_life_test.cc unit/rpc/node_fixture.cc
+  LINK claw_app claw_fake_driver)
+
 claw_test(race_test LABEL unit
   SOURCES unit/rpc/node_fixture.cc unit/rpc/race_property_test.cc
   LINK claw_app claw_fake_driver ${RAPIDCHECK_LIBRARY})

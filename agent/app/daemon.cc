@@ -318,7 +318,8 @@ Task<Status> Daemon::Live() {
 
 Status Daemon::ServeMetrics() {
   if (config_.metrics_listen.empty()) return absl::OkStatus();
-  metrics::Sources sources{.metrics = [this] { return metrics::Expose(*node_, version_); },
+  metrics::Sources sources{.prepare = [this] { return node_->network().Total(); },
+                           .metrics = [this] { return metrics::Expose(*node_, version_); },
                            .conditions = [this] { return node_->conditions(); }};
   ASSIGN_OR_RETURN(metrics_, metrics::Server::Start(strand_.get_executor(), config_.metrics_listen,
                                                     std::move(sources)));

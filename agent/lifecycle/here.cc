@@ -166,14 +166,20 @@ const placement::Target& Node::HereFor(const placement::Demand& demand) const {
   return target;
 }
 
-StatusOr<std::vector<placement::Explanation>> Node::Explain(const SandboxSpec& spec) const {
-  RETURN_IF_ERROR(CheckName(spec));
+StatusOr<std::vector<placement::Explanation>> Node::Explain(const SandboxSpec& spec,
+                                                            const std::string& reserved) const {
+  const std::shared_ptr<Entry> entry = reserved.empty() ? nullptr : Find(reserved);
+  if (entry == nullptr) RETURN_IF_ERROR(CheckName(spec));
   ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(spec.tenant));
   ASSIGN_OR_RETURN(const Image image, FindImage(spec.image));
   RETURN_IF_ERROR(CheckProgram(spec, image));
   const placement::Demand demand = DemandFor(tenant, image, spec);
   placement::Examiner examiner(demand, PlacementSettings());
-  return std::vector{examiner.Explain(HereFor(demand))};
+  // Its place is its own.
+  if (entry != nullptr) here_.held.Drop(reserved);
+  std::vector explained{examiner.Explain(HereFor(demand))};
+  if (entry != nullptr) here_.held.Put(entry->record);
+  return explained;
 }
 
 }  // namespace claw::lifecycle

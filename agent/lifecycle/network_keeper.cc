@@ -14,6 +14,16 @@ Status Unhealthy(std::string_view why) {
                     .available = std::string(why)});
 }
 
+// A count that went back began anew.
+void AddGrowth(const network::NetworkCounters& now, const network::NetworkCounters& before,
+               network::NetworkCounters& total) {
+  for (const auto count : network::kCounts) {
+    const bool anew = (now.*count).packets < (before.*count).packets;
+    (total.*count).packets += (now.*count).packets - (anew ? 0 : (before.*count).packets);
+    (total.*count).bytes += (now.*count).bytes - (anew ? 0 : (before.*count).bytes);
+  }
+}
+
 }  // namespace
 
 NetworkKeeper::NetworkKeeper(network::Networks* networks, BlockingPool& pool,
@@ -31,8 +41,19 @@ Status NetworkKeeper::hold() const {
 }
 
 Task<Status> NetworkKeeper::EnsureReady() {
-  if (networks_ == nullptr) co_return hold();
+  if (networks_ == nullptr || !problem_.empty()) co_return hold();
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(probe_mutex_);
+  CO_RETURN_IF_ERROR(co_await Look());
+  if (reconciled_) co_return absl::OkStatus();
+  // Those that an earlier agent left were recovered at the start, or there were none: its tables
+  // may be there all the same.
+  auto reconcile = [networks = networks_] { return networks->Reconcile(); };
+  CO_RETURN_IF_ERROR((co_await pool_.Run(std::move(reconcile))).status());
+  reconciled_ = true;
+  co_return absl::OkStatus();
+}
+
+Task<Status> NetworkKeeper::Look() {
   if (looked_ && health_.healthy) co_return absl::OkStatus();
   auto probe = [networks = networks_]() -> StatusOr<network::NetworkHealth> {
     return networks->Probe();
@@ -75,6 +96,8 @@ Task<Status> NetworkKeeper::Detach(std::string id) {
   auto work = [networks = networks_, id] { return networks->Detach(id); };
   CO_RETURN_IF_ERROR(co_await pool_.Run(std::move(work)));
   in_force_.erase(id);
+  unsure_.erase(id);
+  counted_.erase(id);
   exhausted_ = absl::OkStatus();
   co_return absl::OkStatus();
 }
@@ -83,20 +106,27 @@ Task<Status> NetworkKeeper::Replace(std::vector<network::NetworkPlan> plans) {
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(change_mutex_);
   std::erase_if(plans, [this](const network::NetworkPlan& plan) {
     const network::NetworkPlan* now = InForce(plan.id);
-    return now == nullptr || *now == plan;
+    return now == nullptr || (*now == plan && unsure_.count(plan.id) == 0);
   });
   if (plans.empty()) co_return absl::OkStatus();
   auto work = [networks = networks_, plans] { return networks->Replace(plans); };
-  CO_RETURN_IF_ERROR(co_await pool_.Run(std::move(work)));
+  const Status replaced = co_await pool_.Run(std::move(work));
+  if (!replaced.ok()) {
+    for (const network::NetworkPlan& plan : plans) unsure_.insert(plan.id);
+    co_return replaced;
+  }
   for (network::NetworkPlan& plan : plans) {
     const std::string id = plan.id;
+    unsure_.erase(id);
     in_force_[id] = std::move(plan);
   }
   co_return absl::OkStatus();
 }
 
 Task<StatusOr<std::vector<std::string>>> NetworkKeeper::Recover(std::vector<Attached> attached) {
-  CO_RETURN_IF_ERROR(co_await EnsureReady());
+  if (networks_ == nullptr) co_return hold();
+  const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(probe_mutex_);
+  CO_RETURN_IF_ERROR(co_await Look());
   for (const auto& [plan, attachment] : attached) in_force_[plan.id] = plan;
   auto work = [networks = networks_,
                attached = std::move(attached)]() -> StatusOr<std::vector<std::string>> {
@@ -105,13 +135,26 @@ Task<StatusOr<std::vector<std::string>>> NetworkKeeper::Recover(std::vector<Atta
     }
     return networks->Reconcile();
   };
-  co_return co_await pool_.Run(std::move(work));
+  CO_ASSIGN_OR_RETURN(std::vector<std::string> removed, co_await pool_.Run(std::move(work)));
+  reconciled_ = true;
+  co_return removed;
 }
 
 Task<StatusOr<NetworkKeeper::Counters>> NetworkKeeper::Count() {
   if (in_force_.empty()) co_return Counters();
   auto work = [networks = networks_] { return networks->Count(); };
   co_return co_await pool_.Run(std::move(work));
+}
+
+Task<void> NetworkKeeper::Total() {
+  const StatusOr<Counters> counters = co_await Count();
+  if (!counters.ok()) co_return;  // they stand still
+  for (const auto& [id, now] : *counters) {
+    const network::NetworkPlan* plan = InForce(id);
+    if (plan == nullptr) continue;
+    AddGrowth(now, counted_[id], totals_[plan->tenant]);
+    counted_[id] = now;
+  }
 }
 
 const network::NetworkPlan* NetworkKeeper::InForce(const std::string& id) const {

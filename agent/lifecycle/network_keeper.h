@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,12 +41,21 @@ class NetworkKeeper {
   using Counters = std::map<std::string, network::NetworkCounters>;
   Task<StatusOr<Counters>> Count();
 
+  // Brings `totals` up to date. What passed between the last time and a sandbox's end is not in it.
+  Task<void> Total();
+  // Since the agent began, by tenant.
+  const Counters& totals() const { return totals_; }
+  int64_t attached() const { return static_cast<int64_t>(in_force_.size()); }
+  // 0: not known, as nobody has wanted one.
+  int64_t addresses() const { return health_.addresses; }
+
   // What is in force for this sandbox; null: it is not attached.
   const network::NetworkPlan* InForce(const std::string& id) const;
   std::vector<network::ResolvedName> Names(const std::string& id) const;
 
  private:
-  Task<Status> EnsureReady();
+  Task<Status> Look();         // whether all that is needed is there
+  Task<Status> EnsureReady();  // that, and that nothing is left of an agent before this one
 
   network::Networks* const networks_;
   BlockingPool& pool_;
@@ -53,9 +63,13 @@ class NetworkKeeper {
   std::shared_ptr<AsyncMutex> change_mutex_;  // held while rules are replaced or taken away
   network::NetworkHealth health_{};
   bool looked_ = false;
-  Status exhausted_{};  // the last refusal of an address; OK again when one has become free
+  bool reconciled_ = false;  // nothing is left of an agent before this one
+  Status exhausted_{};       // the last refusal of an address; OK again when one has become free
   std::string problem_;
   std::map<std::string, network::NetworkPlan> in_force_;  // by id
+  std::set<std::string> unsure_;  // ids for which a replacement failed: half of it may count
+  Counters counted_;              // by id, as of the last time
+  Counters totals_;
 };
 
 }  // namespace claw::lifecycle

@@ -42,8 +42,7 @@ class Node {
   // recover.cc: loads what was recorded, looks for what runs, makes the two agree. First of all.
   Task<Status> Recover(store::Snapshot snapshot, std::vector<store::Quarantined> quarantined);
 
-  // tenants.cc
-  // The times of `wanted` are set here.
+  // tenants.cc. The times of `wanted` are set here.
   Task<StatusOr<Tenant>> CreateTenant(Call call, Tenant wanted);
   // Lowering the trust counts from the call on, even if it cannot be recorded; what may no longer
   // run has ended when the call answers. DEADLINE_EXCEEDED, reason STILL_RUNNING, if some of it
@@ -54,8 +53,7 @@ class Node {
   int CountSandboxes(const std::string& tenant) const;
   Task<Status> DeleteTenant(Call call, std::string name, bool allow_missing);
 
-  // images.cc
-  // As image::ImageStore has them; progress comes from a pool thread.
+  // images.cc. As image::ImageStore has them; progress comes from a pool thread.
   Task<StatusOr<Image>> PullImage(Call call, std::string reference, bool insecure,
                                   std::string signer, image::Progress progress);
   Task<StatusOr<Image>> ImportImage(Call call, std::string source, std::string reference,
@@ -80,8 +78,10 @@ class Node {
   // create.cc: what may have changed since somebody looked: runtimes, limits, pressure, disk.
   // Reserve, Commit and CreateSandbox do it by themselves.
   Task<void> LookAround();
-  // here.cc: every target of this node with every constraint, as Reserve would find them.
-  StatusOr<std::vector<placement::Explanation>> Explain(const SandboxSpec& spec) const;
+  // here.cc: every target of this node with every constraint, as Reserve would find them, or Commit
+  // of the sandbox of this id.
+  StatusOr<std::vector<placement::Explanation>> Explain(const SandboxSpec& spec,
+                                                        const std::string& reserved = {}) const;
   // cordon.cc: takes nothing new, over restarts, too.
   Task<Status> Cordon(Call call, std::string reason);
   Task<Status> Uncordon(Call call);
@@ -91,8 +91,7 @@ class Node {
   std::vector<Sandbox> ListSandboxes() const;             // by creation time, then id
   Task<StatusOr<Sandbox>> WaitSandbox(std::string name);  // until its program has ended; CANCELLED
   Task<StatusOr<std::vector<SandboxStats>>> GetStats(std::string name);  // empty name: all that run
-  // measure.cc
-  // Looks at what runs now and learns from it; it is done by itself every measure_interval.
+  // measure.cc: looks at what runs and learns from it; done by itself every measure_interval.
   Task<void> Measure();
   // Each image with each healthy driver, and what else has been measured; by driver, then image.
   std::vector<OverheadView> ListOverheads(int64_t workload_bytes = kDefaultWorkloadBytes,
@@ -112,6 +111,7 @@ class Node {
   // chargeback.cc
   Tally TakeTally();
   const Counters& counters() const { return counters_; }
+  NetworkKeeper& network() { return network_; }
   // network_policies.cc: a change is in force for all sandboxes under the policy when the call
   // answers, or has not been made. NOT_FOUND, reason NETWORK_POLICY_NOT_FOUND.
   Task<StatusOr<NamedNetworkPolicy>> PutNetworkPolicy(Call call, NamedNetworkPolicy wanted);

@@ -12,6 +12,7 @@ namespace {
 
 using lifecycle::Node;
 using lifecycle::OverheadView;
+using PacketCountOf = network::PacketCount network::NetworkCounters::*;
 
 // An image's name in a label where it has no family: as long as people write them.
 constexpr size_t kShortDigest = std::string_view("sha256:").size() + 12;
@@ -229,6 +230,42 @@ void AddClasses(const Node& node, Families& out) {
   out.Add(omitted);
 }
 
+void AddNetwork(lifecycle::NetworkKeeper& network, Families& out) {
+  using network::NetworkCounters;
+  struct Kind {
+    PacketCountOf count;
+    std::string_view direction;
+    std::string_view verdict;
+  };
+  constexpr Kind kKinds[] = {{&NetworkCounters::sent, "egress", "seen"},
+                             {&NetworkCounters::received, "ingress", "passed"},
+                             {&NetworkCounters::egress_denied, "egress", "denied"},
+                             {&NetworkCounters::ingress_denied, "ingress", "denied"},
+                             {&NetworkCounters::spoofed, "egress", "spoofed"},
+                             {&NetworkCounters::egress_limited, "egress", "limited"},
+                             {&NetworkCounters::ingress_limited, "ingress", "limited"}};
+  out.Gauge("clawlet_network_sandboxes", "Sandboxes that are connected.");
+  out.Add(network.attached());
+  out.Gauge("clawlet_network_addresses", "Addresses for sandboxes; 0 as long as nobody wants one.");
+  out.Add(network.addresses());
+  out.Gauge("clawlet_network_protected", "1 if the rules of all sandboxes are in force.");
+  out.Add(network.problem().empty());
+  out.Counter("clawlet_network_packets_total", "Packets of a tenant's sandboxes, by their fate.");
+  for (const auto& [tenant, counters] : network.totals()) {
+    for (const Kind& kind : kKinds) {
+      out.Add((counters.*kind.count).packets,
+              {{"tenant", tenant}, {"direction", kind.direction}, {"verdict", kind.verdict}});
+    }
+  }
+  out.Counter("clawlet_network_bytes_total", "Their bytes.");
+  for (const auto& [tenant, counters] : network.totals()) {
+    for (const Kind& kind : kKinds) {
+      out.Add((counters.*kind.count).bytes,
+              {{"tenant", tenant}, {"direction", kind.direction}, {"verdict", kind.verdict}});
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<prometheus::MetricFamily> Collect(Node& node, std::string_view version) {
@@ -243,6 +280,7 @@ std::vector<prometheus::MetricFamily> Collect(Node& node, std::string_view versi
   AddCounters(node.counters(), out);
   AddDrivers(node, out);
   AddClasses(node, out);
+  AddNetwork(node.network(), out);
   return out.Take();
 }
 

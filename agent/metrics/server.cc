@@ -84,6 +84,11 @@ Response Health(const std::vector<std::string>& conditions) {
   return Make(http::status::service_unavailable, Join(conditions, "\n") + "\n");
 }
 
+bool IsForMetrics(const Request& request) {
+  const std::string_view target(request.target().data(), request.target().size());
+  return target.substr(0, target.find('?')) == "/metrics";
+}
+
 Response Answer(const Sources& sources, const Request& request, bool has_body) {
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
     Response response = Make(http::status::method_not_allowed, "only GET and HEAD\n");
@@ -151,6 +156,10 @@ Task<void> Serve(std::shared_ptr<State> state, Protocol::socket socket) {
     } else {
       head = parser.get().method() == http::verb::head;
       more = parser.is_done() && parser.keep_alive();
+      if (state->sources.prepare && IsForMetrics(parser.get())) {
+        co_await state->sources.prepare();
+        if (state->stopped) co_return;
+      }
       response = Answer(state->sources, parser.get(), !parser.is_done());
     }
     if (!response) co_return;

@@ -11,8 +11,10 @@
 
 namespace claw::metrics {
 
-// What is served. Called on the strand, once for each request.
+// What is served. On the strand, once for each request.
 struct Sources {
+  // Awaited before each of `metrics`, for what is not known on the strand; may be empty.
+  std::function<lifecycle::Task<void>()> prepare{};
   std::function<std::string()> metrics{};                  // in Prometheus' text form
   std::function<std::vector<std::string>()> conditions{};  // what is wrong; empty: nothing
 };

@@ -13,6 +13,7 @@ namespace {
 
 using google::protobuf::Empty;
 
+constexpr int kMaxExplained = 32;  // of the refusals of one batch
 constexpr int kMaxBatch = 1000;
 constexpr size_t kMaxBatchBytes = 1 << 20;
 // In the details of a refusal, which have to fit gRPC's trailers.
@@ -85,10 +86,11 @@ StatusOr<lifecycle::Wanted> ToWanted(const Item& item) {
 
 }  // namespace
 
-Status ExplainRefusal(const Context& context, const SandboxSpec& spec, const Status& status) {
+Status ExplainRefusal(const Context& context, const SandboxSpec& spec, const Status& status,
+                      const std::string& reserved) {
   const ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail{});
   if (detail.outcome != Outcome::kRefused) return status;
-  const auto explained = context.node.Explain(spec);
+  const auto explained = context.node.Explain(spec, reserved);
   if (!explained.ok() || explained->empty()) return status;
   const auto is_the_one = [&detail](const placement::Constraint& one) {
     return !one.met && one.name == detail.constraint;
@@ -160,20 +162,27 @@ Task<StatusOr<pb::ReserveBatchResponse>> ReserveBatch(const Context& context,
     co_return BadField("items", "take more than 1 MiB together; make several batches of them");
   }
   std::vector<lifecycle::Wanted> wanted;
+  std::vector<SandboxSpec> specs;
   for (const pb::ReserveBatchRequest::Item& item : request.items()) {
     CO_ASSIGN_OR_RETURN(lifecycle::Wanted one, ToWanted(item));
+    specs.push_back(one.spec);
     wanted.push_back(std::move(one));
   }
   CO_ASSIGN_OR_RETURN(const auto answers,
                       co_await context.node.Reserve(MakeCall(request, actor), std::move(wanted),
                                                     request.all_or_nothing()));
   pb::ReserveBatchResponse response;
-  for (const StatusOr<Sandbox>& answer : answers) {
+  int explained = 0;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const StatusOr<Sandbox>& answer = answers[i];
     pb::ReserveBatchResponse::Result* result = response.add_results();
     if (answer.ok()) {
       *result->mutable_reservation() = ToReservation(context, *answer);
     } else {
-      *result->mutable_error() = ToRpcStatus(answer.status());
+      // One message has to hold them all.
+      const bool fits = explained++ < kMaxExplained;
+      *result->mutable_error() =
+          ToRpcStatus(fits ? ExplainRefusal(context, specs[i], answer.status()) : answer.status());
     }
   }
   co_return response;
@@ -183,9 +192,12 @@ Task<StatusOr<pb::Sandbox>> Commit(const Context& context, const pb::CommitReque
                                    const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   CO_ASSIGN_OR_RETURN(const std::string id, ParseReservationName("name", request.name()));
-  CO_ASSIGN_OR_RETURN(const Sandbox sandbox,
-                      co_await context.node.CommitReservation(MakeCall(request, actor), id));
-  co_return rpc::ToProto(sandbox);
+  const StatusOr<Sandbox> reserved = context.node.GetSandbox(id);
+  const StatusOr<Sandbox> sandbox =
+      co_await context.node.CommitReservation(MakeCall(request, actor), id);
+  if (sandbox.ok()) co_return rpc::ToProto(*sandbox);
+  if (!reserved.ok()) co_return sandbox.status();
+  co_return ExplainRefusal(context, reserved->spec, sandbox.status(), id);
 }
 
 Task<StatusOr<Empty>> Release(const Context& context, const pb::ReleaseRequest& request,

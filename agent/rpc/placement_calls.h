@@ -31,6 +31,7 @@ Task<StatusOr<node::v1::ListReservationsResponse>> ListReservations(
 
 // A refusal of this sandbox, with what stands in its way as one more detail; other errors as they
 // are.
-Status ExplainRefusal(const Context& context, const SandboxSpec& spec, const Status& status);
+Status ExplainRefusal(const Context& context, const SandboxSpec& spec, const Status& status,
+                      const std::string& reserved = {});
 
 }  // namespace claw::rpc

@@ -69,6 +69,14 @@ class FrameMaker {
     for (const std::string_view name : {"received", "dfrom", "dto", "lfrom", "lto"}) {
       set(name, "counter;");
     }
+    // With a name, since the kernel looks through all sets for each new one.
+    script_.Make("add set ", table, "errors", family.suffix, " { type icmp", v6 ? "v6" : "",
+                 "_type; }");
+    for (const std::string_view type :
+         {"destination-unreachable", "time-exceeded", "parameter-problem"}) {
+      script_.PutElement(StrCat(table, "errors", family.suffix), std::string(type));
+    }
+    if (v6) script_.PutElement(table + "errors6", "packet-too-big");
     set("asks", "");
     set("pool", "flags interval;");
     set("denied", "flags interval;");

@@ -33,12 +33,8 @@ struct Family {
   std::string_view type;     // of addresses in sets
   std::string_view related;  // matches errors about a connection that is known
 };
-constexpr Family kFamily4{
-    "4", "ip", "ipv4_addr",
-    "ct state related icmp type { destination-unreachable, time-exceeded, parameter-problem }"};
-constexpr Family kFamily6{"6", "ip6", "ipv6_addr",
-                          "ct state related icmpv6 type { destination-unreachable, "
-                          "packet-too-big, time-exceeded, parameter-problem }"};
+constexpr Family kFamily4{"4", "ip", "ipv4_addr", "ct state related icmp type @errors4"};
+constexpr Family kFamily6{"6", "ip6", "ipv6_addr", "ct state related icmpv6 type @errors6"};
 
 std::vector<Family> Families(const NetworkConfig& config);
 

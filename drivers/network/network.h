@@ -85,6 +85,11 @@ struct NetworkCounters {
   PacketCount ingress_limited{};
 };
 
+constexpr PacketCount NetworkCounters::*kCounts[] = {
+    &NetworkCounters::sent,           &NetworkCounters::received, &NetworkCounters::egress_denied,
+    &NetworkCounters::ingress_denied, &NetworkCounters::spoofed,  &NetworkCounters::egress_limited,
+    &NetworkCounters::ingress_limited};
+
 // What became of a DNS name that a sandbox or a policy allows.
 struct ResolvedName {
   std::string name{};

@@ -11,17 +11,21 @@
 namespace claw::network {
 
 StatusOr<NetworkFiles> LinuxNetworks::Prepare(const NetworkPlan& plan) {
-  const Lock lock(mutex_);
-  // Before anything else is there, so that whatever a crash leaves is found.
-  RETURN_IF_ERROR(files_.WriteState({.id = plan.id, .ports = plan.ports}));
-  Record& record = records_[plan.id];
-  record.plan = plan;
   const NetworkFiles files = files_.Files(plan.id);
-  RETURN_IF_ERROR(AttachmentFiles::WriteInPlace(
-      files.hosts, HostsText(plan, record.attachment, [this](const std::string& name) {
-        return ruleset_.Addresses(name);
-      })));
-  RETURN_IF_ERROR(AttachmentFiles::WriteInPlace(files.resolv_conf, ResolvConfText(config_, plan)));
+  {
+    const Lock lock(mutex_);
+    // Before anything else is there, so that whatever a crash leaves is found.
+    RETURN_IF_ERROR(files_.WriteState({.id = plan.id, .ports = plan.ports}));
+    Record& record = records_[plan.id];
+    record.plan = plan;
+    RETURN_IF_ERROR(AttachmentFiles::WriteInPlace(
+        files.hosts, HostsText(plan, record.attachment, [this](const std::string& name) {
+          return ruleset_.Addresses(name);
+        })));
+    RETURN_IF_ERROR(
+        AttachmentFiles::WriteInPlace(files.resolv_conf, ResolvConfText(config_, plan)));
+  }
+  WantNames();
   return files;
 }
 
@@ -35,6 +39,7 @@ StatusOr<NetworkAttachment> LinuxNetworks::Attach(const NetworkPlan& plan, int64
   }
   ASSIGN_OR_RETURN(const NetworkAttachment attachment, Connect(plan, netns));
   RETURN_IF_ERROR(PutInForce(plan, attachment));
+  AwaitNames(NamesOf(plan));
   if (!plan.ports.empty()) {
     const std::string path = StrCat("/proc/", ::getpid(), "/fd/", netns.get());
     RETURN_IF_ERROR(MapPorts(plan.ports, plan.id, attachment, path));
@@ -84,12 +89,12 @@ StatusOr<NetworkAttachment> LinuxNetworks::Connect(const NetworkPlan& plan, cons
   size_t next = 0;
   while (true) {
     ASSIGN_OR_RETURN(const Subnet subnet, TakeRoom(plan.id, next));
+    RETURN_IF_ERROR(EnsureBridge(subnet.bridge));
     auto connected = TryBridge(plan, subnet, path);
     // The bridge may have addresses that nobody has any more, or that are somebody else's.
     if (absl::IsResourceExhausted(connected.status())) continue;
     RETURN_IF_ERROR(connected.status());
     RETURN_IF_ERROR(RouteThroughHost(netns, subnet, *connected));
-    RETURN_IF_ERROR(HardenBridge(subnet.bridge));
     RETURN_IF_ERROR(FixPorts({*connected}));
     return connected;
   }

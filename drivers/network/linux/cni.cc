@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <thread>
 
 #include "agent/base/file.h"
@@ -85,6 +87,9 @@ StatusOr<std::string> Cni::Run(const Call& call) const {
   spec.argv = {program.string()};
   spec.env = Environment(call);
   spec.descriptors = {{lock.get(), kLockDescriptor}};
+  // It must not go on behind the back of the agent after this one. What it has started itself does:
+  // for that the next agent waits.
+  spec.before_exec = [] { return ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 0 : errno; };
   ASSIGN_OR_RETURN(const RunResult result, claw::Run(spec, {.input = call.config}));
   if (result.exit_code == 0) return result.out;
   const std::string message = CniErrorMessage(Trim(result.out).empty() ? result.err : result.out);

@@ -30,6 +30,7 @@ LinuxNetworks::~LinuxNetworks() {
     const std::lock_guard lock(senses_mutex_);
     rule_watch_.reset();
     denial_log_.reset();
+    resolver_.reset();
   }
   {
     const Lock lock(mutex_);

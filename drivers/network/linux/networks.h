@@ -6,6 +6,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "drivers/network/linux/denial_log.h"
 #include "drivers/network/linux/rule_watch.h"
 #include "drivers/network/network.h"
+#include "drivers/network/resolver.h"
 #include "drivers/network/ruleset.h"
 #include "drivers/network/subnets.h"
 
@@ -83,6 +86,7 @@ class LinuxNetworks : public Networks {
   Status Apply(const std::string& change);
   Status Rewrite();
   Status Verify(const std::string& id);
+  bool HooksAreThere() const;
   void WriteFiles(const Record& record) const;
 
   // count.cc; with the lock held.
@@ -91,11 +95,14 @@ class LinuxNetworks : public Networks {
   // repair.cc: a thread of its own.
   void RepairLoop();
   bool Repair(Lock& lock);
+  std::optional<bool> AreRight(Lock& lock);
   Status RemapPorts(const NetworkPlan& plan, const NetworkAttachment& attachment);
 
   // senses.cc
   Status StartSenses();
+  std::set<std::string> NamesWanted() const;
   void WantNames();
+  void AwaitNames(const std::set<std::string>& names);
 
   const NetworkConfig config_;
   NetworkEvents events_;
@@ -106,9 +113,10 @@ class LinuxNetworks : public Networks {
   mutable std::mutex mutex_;
   Ruleset ruleset_;
   std::map<std::string, Record> records_;
-  bool synced_ = false;  // the tables are this object's work, not left by an agent before
-  bool alone_ = false;   // no plugin runs that an agent before has started
-  bool dirty_ = false;   // the kernel may not have what ruleset_ says
+  bool synced_ = false;   // the tables are this object's work, not left by an agent before
+  bool alone_ = false;    // no plugin runs that an agent before has started
+  bool dirty_ = false;    // the kernel may not have what ruleset_ says
+  uint64_t changes_ = 0;  // transactions so far
   Counters last_counters_;
   std::map<std::string, ResolvedName> answers_;
   std::map<std::string, Told> told_;
@@ -123,6 +131,7 @@ class LinuxNetworks : public Networks {
   std::mutex senses_mutex_;
   std::unique_ptr<RuleWatch> rule_watch_;
   std::unique_ptr<DenialLog> denial_log_;
+  std::unique_ptr<Resolver> resolver_;
 };
 
 }  // namespace claw::network

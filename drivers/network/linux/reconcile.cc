@@ -45,6 +45,9 @@ StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
     }
   }
   ASSIGN_OR_RETURN(const std::set<std::string> found, files_.Ids());
+  // The rules before may allow names that this object has not resolved yet.
+  WantNames();
+  AwaitNames(NamesWanted());
   std::vector<std::string> removed;
   std::vector<NetworkAttachment> connected;
   {
@@ -70,11 +73,10 @@ StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
   }
   for (const Subnet& subnet : subnets_) {
     // A bridge that is there may have been touched while nobody looked.
-    HardenBridge(subnet.bridge).IgnoreError();
+    keep(HardenBridge(subnet.bridge));
   }
   keep(FixThere(config_.name, std::move(connected)));
   keep(RemoveStrays());
-  WantNames();
   RETURN_IF_ERROR(status);
   return removed;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <set>
 
 #include "agent/base/strings.h"
@@ -20,6 +21,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstRetry{100};
 constexpr milliseconds kLastRetry{10'000};
+constexpr int kLooks = 3;
 
 // An element without what it has counted.
 json Uncounted(const json& element) {
@@ -100,18 +102,30 @@ void LinuxNetworks::RepairLoop() {
   }
 }
 
+// Whether the tables say what they should. What takes long is done without the lock, so others may
+// change them meanwhile: then there is no answer.
+std::optional<bool> LinuxNetworks::AreRight(Lock& lock) {
+  // Cheap, and enough to see that all of it is gone.
+  if (dirty_ || !HooksAreThere()) return false;
+  const uint64_t changes = changes_;
+  const std::string whole = ruleset_.Whole({});
+  lock.unlock();
+  const auto found = Describe(config_.name);
+  const auto expected = Expect(config_.name, whole);
+  lock.lock();
+  if (changes != changes_) return std::nullopt;
+  return expected.ok() && found.ok() && *found == *expected;
+}
+
 // False: it is to be tried again.
 bool LinuxNetworks::Repair(Lock& lock) {
   if (!synced_) return true;  // Reconcile writes everything
-  const auto found = Describe(config_.name);
-  bool right = !dirty_ && found.ok();
-  // Where there are none, nothing has to be compared first.
-  if (right) {
-    const auto expected = Expect(config_.name, ruleset_.Whole({}));
-    right = expected.ok() && *found == *expected;
-  }
+  std::optional<bool> looked;
+  for (int tries = 0; tries < kLooks && !looked && !ending_; ++tries) looked = AreRight(lock);
+  if (ending_) return true;
+  // Who cannot find out writes them.
+  const bool right = looked.value_or(false);
   if (right && !unprotected_) return true;
-  const std::string what = found.ok() ? "they had been changed" : "they had been removed";
   const Status written = right ? absl::OkStatus() : Rewrite();
   std::vector<std::string> ids = ruleset_.Ids();
   std::vector<NetworkAttachment> attachments;
@@ -135,7 +149,8 @@ bool LinuxNetworks::Repair(Lock& lock) {
     }
   }
   lock.unlock();
-  std::string how = StrCat(what, "; the rules of ", ids.size(), " sandboxes are back");
+  std::string how = StrCat("the rules of ", ids.size(),
+                           " sandboxes had been changed or removed by somebody else, and are back");
   for (const Record& record : mapped) {
     // The plugin does not look at the namespace, but wants one named.
     const Status again = RemapPorts(record.plan, record.attachment);

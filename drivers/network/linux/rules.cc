@@ -1,5 +1,7 @@
 // How what Ruleset says gets into the kernel. All with the lock held.
 
+#include <algorithm>
+
 #include "agent/base/strings.h"
 #include "drivers/network/hosts_file.h"
 #include "drivers/network/linux/networks.h"
@@ -24,6 +26,7 @@ Status LinuxNetworks::EnsureTables() {
 
 // One transaction. When it fails somebody may have changed our tables: all of them anew then.
 Status LinuxNetworks::Apply(const std::string& change) {
+  ++changes_;
   if (!dirty_) {
     if (change.empty() || RunNft(change).ok()) return absl::OkStatus();
   }
@@ -36,8 +39,14 @@ Status LinuxNetworks::Rewrite() {
   if (auto counters = ReadCounters(); counters.ok()) {
     for (auto& [id, count] : *counters) last_counters_[id] = count;
   }
+  ++changes_;
   const Status written = RunNft(ruleset_.Whole(last_counters_));
   dirty_ = !written.ok();
+  if (dirty_) {
+    // It is tried again, whoever asked.
+    look_ = true;
+    wake_.notify_all();
+  }
   return Annotate(written, "write the rules of all sandboxes");
 }
 
@@ -46,6 +55,12 @@ Status LinuxNetworks::Verify(const std::string& id) {
   for (const Hook& hook : ruleset_.hooks()) RETURN_IF_ERROR(look.CheckHook(hook));
   for (const Wanted& wanted : ruleset_.WantedOf(id)) RETURN_IF_ERROR(look.CheckElement(wanted));
   return absl::OkStatus();
+}
+
+bool LinuxNetworks::HooksAreThere() const {
+  auto look = NftLook::Open(config_.name);
+  return look.ok() && std::all_of(ruleset_.hooks().begin(), ruleset_.hooks().end(),
+                                  [&](const Hook& hook) { return look->CheckHook(hook).ok(); });
 }
 
 Status LinuxNetworks::Replace(const std::vector<NetworkPlan>& plans) {

@@ -1,6 +1,7 @@
 #include "drivers/network/linux/wiring.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -123,13 +124,23 @@ Status RouteThroughHost(const UniqueFd& netns, const Subnet& subnet,
   return Annotate(RunIp(commands, netns.get()), "route the sandbox through the host");
 }
 
+Status EnsureBridge(const std::string& bridge) {
+  if (::if_nametoindex(bridge.c_str()) == 0) {
+    const Status made = RunIp(StrCat("link add name ", bridge, " type bridge\n"));
+    // Another attachment may have been faster.
+    if (!made.ok() && ::if_nametoindex(bridge.c_str()) == 0) return made;
+  }
+  return HardenBridge(bridge);
+}
+
 Status HardenBridge(const std::string& bridge) {
+  if (::if_nametoindex(bridge.c_str()) == 0) return absl::OkStatus();
   for (const auto& [name, value] : {std::pair("send_redirects", "0"), std::pair("rp_filter", "1"),
                                     std::pair("accept_redirects", "0")}) {
     RETURN_IF_ERROR(SetHere(StrCat("ipv4/conf/", bridge, "/", name), value));
   }
-  for (const auto& [name, value] :
-       {std::pair("accept_ra", "0"), std::pair("accept_redirects", "0")}) {
+  for (const auto& [name, value] : {std::pair("accept_ra", "0"), std::pair("accept_redirects", "0"),
+                                    std::pair("accept_dad", "0")}) {
     const Status set = SetHere(StrCat("ipv6/conf/", bridge, "/", name), value);
     if (!set.ok() && !absl::IsNotFound(set)) return set;
   }
@@ -162,7 +173,8 @@ Status ForgetNeighbours(const NetworkAttachment& attachment) {
 }
 
 Status RemoveInterface(const std::string& name) {
-  return name.empty() ? absl::OkStatus() : RunIp(StrCat("link del ", name, "\n"), -1, true);
+  if (name.empty() || ::if_nametoindex(name.c_str()) == 0) return absl::OkStatus();
+  return RunIp(StrCat("link del ", name, "\n"), -1, true);
 }
 
 Status SetPorts(const std::vector<NetworkAttachment>& attachments, bool up) {

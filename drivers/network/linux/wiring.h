@@ -29,7 +29,9 @@ Status RouteThroughHost(const UniqueFd& netns, const Subnet& subnet,
 
 // The host's end. A port reaches the bridge itself alone, even without rules; neighbours are fixed,
 // so that nobody can claim another's address.
-Status HardenBridge(const std::string& bridge);
+// A bridge that is made before the plugin gives it an address can use that at once.
+Status EnsureBridge(const std::string& bridge);
+Status HardenBridge(const std::string& bridge);  // if it is there
 Status FixPorts(const std::vector<NetworkAttachment>& attachments);
 // What is gone already is fine.
 Status ForgetNeighbours(const NetworkAttachment& attachment);

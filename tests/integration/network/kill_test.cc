@@ -16,7 +16,6 @@
 
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
-#include "tests/integration/network/leftovers.h"
 #include "tests/integration/network/world.h"
 #include "tests/integration/network/world_config.h"
 
@@ -200,7 +199,7 @@ class Scene {
   }
 
   void Begin(const std::string& target) {
-    world_.EndAgent();
+    world_.Stop();
     sandbox_.emplace();
     killer_.Start(world_, *sandbox_, with_old_, target);
   }

@@ -9,7 +9,6 @@
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "drivers/network/linux/nft.h"
-#include "tests/integration/network/leftovers.h"
 #include "tests/integration/network/world.h"
 
 namespace claw::test {
@@ -194,6 +193,35 @@ TEST_CASE("rules that somebody flushes come back") {
   RunHere({"nft", "insert rule inet clawt forward accept"});
   REQUIRE(Eventually([&] { return repairs() == 2; }));
   CHECK(world.networks().Detach("s1").ok());
+}
+
+TEST_CASE("what is denied is told of") {
+  World world;
+  std::mutex mutex;
+  std::vector<network::Denial> denials;
+  world.events.on_denied = [&](const network::Denial& denial) {
+    const std::lock_guard lock(mutex);
+    denials.push_back(denial);
+  };
+  world.Restart();
+  REQUIRE(world.networks().Reconcile().ok());
+  world.Connect(world.Plan("s1", "a", Allow({"10.9.1.2:80"})));
+  world.Connect(world.Plan("s2", "a", Allow({"10.9.1.2:80"})));
+  CHECK_FALSE(world.Udp(world.Sandbox("s1"), world.Out1(), 81));
+  CHECK_FALSE(world.Udp(world.Out2(true), world.Sandbox("s2", true), 82));
+  REQUIRE(Eventually([&] {
+    const std::lock_guard lock(mutex);
+    return denials.size() >= 2;
+  }));
+  const std::lock_guard lock(mutex);
+  CHECK(denials[0].id == "s1");
+  CHECK(denials[0].egress);
+  CHECK(denials[0].peer == "10.9.1.2");
+  CHECK(denials[0].port == 81);
+  CHECK(denials[0].protocol == "udp");
+  CHECK(denials[1].id == "s2");
+  CHECK_FALSE(denials[1].egress);
+  CHECK(denials[1].peer == "fd09:2::2");
 }
 
 TEST_CASE("bounds of connections and of bytes") {

@@ -1,3 +1,9 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <sys/socket.h>
+
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "agent/base/file.h"
@@ -114,6 +120,42 @@ TEST_CASE("rules may overlap") {
   CHECK_FALSE(world.Tcp(s1, world.Out2(), 451));
   CHECK(world.Udp(world.Sandbox("s1", true), world.Out1(true), 1));
   CHECK(world.Tcp(world.Sandbox("s1", true), world.Out2(true), 443));
+}
+
+// Whether an echo is answered, or somebody counts it as denied.
+bool Ping(World& world, const World::Peer& from, const std::string& to) {
+  UniqueFd fd;
+  from.who->Do([&] {
+    fd = UniqueFd(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMP));
+  });
+  REQUIRE(fd.valid());
+  sockaddr_in peer{};
+  peer.sin_family = AF_INET;
+  REQUIRE(::inet_pton(AF_INET, to.c_str(), &peer.sin_addr) == 1);
+  icmphdr echo{};
+  echo.type = ICMP_ECHO;
+  echo.checksum = static_cast<uint16_t>(~ICMP_ECHO);
+  const int64_t before = world.DeniedSoFar();
+  REQUIRE(::sendto(fd.get(), &echo, sizeof(echo), 0, reinterpret_cast<sockaddr*>(&peer),
+                   sizeof(peer)) == sizeof(echo));
+  bool answered = false;
+  REQUIRE(Eventually([&] {
+    std::array<char, 256> buffer{};
+    const ssize_t got = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
+    answered = got > 20 && buffer[20] == ICMP_ECHOREPLY;
+    return answered || world.DeniedSoFar() > before;
+  }));
+  return answered;
+}
+
+TEST_CASE("ICMP is a protocol that a policy names") {
+  World world;
+  world.Connect(world.Plan("s1", "a", Allow({"10.9.1.2/icmp", "10.9.2.2:1-65535"})));
+  CHECK(Ping(world, world.Sandbox("s1"), "10.9.1.2"));
+  CHECK_FALSE(Ping(world, world.Sandbox("s1"), "10.9.2.2"));
+  CHECK_FALSE(Ping(world, world.Sandbox("s1"), "10.9.1.1"));
+  CHECK_FALSE(world.Udp(world.Sandbox("s1"), world.Out1(), 9));
+  CHECK(world.Tcp(world.Sandbox("s1"), world.Out2(), 9));
 }
 
 TEST_CASE("an exception lets a policy allow what is always denied") {

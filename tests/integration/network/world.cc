@@ -16,7 +16,9 @@
 #include <cstring>
 #include <thread>
 
+#include "agent/base/file.h"
 #include "agent/base/strings.h"
+#include "drivers/network/linux/nft.h"
 #include "tests/integration/network/world_config.h"
 #include "tests/support/own_network.h"
 
@@ -57,12 +59,55 @@ Address MakeAddress(const std::string& text, int port) {
   return made;
 }
 
+std::vector<std::string> Names(const std::filesystem::path& folder) {
+  auto names = ListDirectory(folder);
+  return names.ok() ? std::move(*names) : std::vector<std::string>{};
+}
+
+void Erase(nlohmann::json& value) {
+  if (value.is_object()) {
+    for (const char* name : {"handle", "packets", "bytes"}) value.erase(name);
+    if (value.contains("size")) value.erase("elem");  // filled by packets
+  }
+  if (!value.is_structured()) return;
+  for (auto& part : value) Erase(part);
+}
+
 bool Ready(int fd, short events) {
   pollfd one{.fd = fd, .events = events, .revents = 0};
   return ::poll(&one, 1, 0) == 1;
 }
 
 }  // namespace
+
+std::string Leftovers(const World& world) {
+  std::string left;
+  const std::string links = RunHere({"ip", "-o", "link"});
+  for (const std::string_view line : Split(links, '\n', true)) {
+    if (line.find("master clawt") != std::string_view::npos) left += StrCat(line, "\n");
+  }
+  left += RunHere({"ip", "neigh", "show", "nud", "permanent"});
+  for (const std::string& name : Names(world.run_dir())) {
+    if (name != "ipam") left += StrCat(name, "\n");
+  }
+  for (const std::string& bridge : Names(world.run_dir() / "ipam")) {
+    for (const std::string& file : Names(world.run_dir() / "ipam" / bridge)) {
+      if (ParseIpAddress(file).ok()) left += StrCat(bridge, "/", file, "\n");
+    }
+  }
+  return left;
+}
+
+std::string Rules() {
+  std::string text;
+  for (const std::string_view family : {"inet", "bridge"}) {
+    auto listed = network::ListNft(StrCat("list table ", family, " clawt"));
+    REQUIRE(listed.ok());
+    Erase(*listed);
+    for (const auto& object : *listed) text += StrCat(object.dump(), "\n");
+  }
+  return text;
+}
 
 bool Eventually(const std::function<bool()>& so) {
   const auto end = steady_clock::now() + kVeryLong;
@@ -164,13 +209,14 @@ World::World(std::string_view ipv4_range) : range_(ipv4_range) {
   Restart();
 }
 
-network::NetworkConfig World::config(std::string_view ipv4_range) const {
-  return WorldConfig(run_dir(), ipv4_range);
+network::NetworkConfig World::Config(std::string_view ipv4_range,
+                                     const std::filesystem::path& run_dir) {
+  return WorldConfig(run_dir, ipv4_range);
 }
 
 void World::Restart() {
   networks_.reset();
-  networks_ = std::make_unique<network::LinuxNetworks>(config(range_), events);
+  networks_ = std::make_unique<network::LinuxNetworks>(Config(range_, run_dir()), events);
   const auto health = networks_->Probe();
   INFO(health.message);
   REQUIRE(health.healthy);

@@ -48,7 +48,8 @@ class World {
  public:
   explicit World(std::string_view ipv4_range = "10.222.0.0/20");
 
-  network::NetworkConfig config(std::string_view ipv4_range) const;
+  static network::NetworkConfig Config(std::string_view ipv4_range,
+                                       const std::filesystem::path& run_dir);
   network::NetworkPlan Plan(const std::string& id, const std::string& tenant,
                             const NetworkPolicy& policy) const;
   // A sandbox that is connected; its namespace lives as long as the world.
@@ -60,7 +61,7 @@ class World {
   // As after a restart of the agent.
   void Restart();
   // As after kill -9, until Restart.
-  void EndAgent() { networks_.reset(); }
+  void Stop() { networks_.reset(); }
 
   // Whether a datagram gets there: it arrives, or somebody counts it as denied. `to` is who listens
   // there; nullptr is the host.
@@ -103,6 +104,11 @@ class World {
   std::map<std::string, NetworkAttachment> attachments_;
   std::unique_ptr<network::LinuxNetworks> networks_;
 };
+
+// What is left in the kernel and on disk of sandboxes; empty: nothing.
+std::string Leftovers(const World& world);
+// The tables, but for what counts.
+std::string Rules();
 
 // Waits until it is so, for a very long time at most.
 bool Eventually(const std::function<bool()>& so);

@@ -44,6 +44,23 @@ TEST_CASE("a refusal says what stood in the way, and that nothing was done") {
   CHECK(node.TryReserve(request, &none).ok());
 }
 
+TEST_CASE("a commit that is refused says why, and does not count what it holds itself") {
+  PlacementFixture node;
+  node.Prepare();
+  const pb::Reservation held = node.Reserve();
+  node.Cordon("its fan howls");
+  pb::Sandbox sandbox;
+  const grpc::Status refused = node.TryCommit(held, "", &sandbox);
+  CHECK(WasRefused(refused));
+  pb::RpcStatus details;
+  REQUIRE(details.ParseFromString(refused.error_details()));
+  REQUIRE(details.details_size() == 2);
+  pb::Explanation explanation;
+  REQUIRE(details.details(1).UnpackTo(&explanation));
+  REQUIRE(explanation.constraints_size() == 1);
+  CHECK(explanation.constraints(0).reason() == "CORDONED");
+}
+
 TEST_CASE("a cordoned node takes nothing new, and neither does it after a restart") {
   PlacementFixture node;
   node.Prepare();
