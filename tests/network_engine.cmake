@@ -3,7 +3,8 @@ target_link_libraries(claw_test_network PUBLIC claw_options claw_network Catch2:
 
 claw_test(network_test LABEL integration TIMEOUT 300
   SOURCES integration/network/crash_test.cc integration/network/life_test.cc
-          integration/network/policy_test.cc integration/network/scale_test.cc integration/network/spoof_test.cc
+          integration/network/policy_test.cc integration/network/scale_test.cc
+          integration/network/spoof_test.cc
   LINK claw_test_network)
 
 add_executable(network_kill_agent integration/network/kill_agent.cc)

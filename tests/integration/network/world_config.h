@@ -24,10 +24,11 @@ inline network::NetworkConfig WorldConfig(const std::filesystem::path& run_dir,
   return config;
 }
 
-// A sandbox that uses all there is: limits, names, tenants, a port of the host.
+// A sandbox that uses all there is: limits, tenants, ports of the host. No names, for which an
+// agent waits.
 inline network::NetworkPlan FullPlan(const std::string& id) {
   NetworkPolicy policy;
-  for (const char* rule : {"10.9.1.2:80", "tenant:80", "a.example:80", "[fd09:1::2]:80"}) {
+  for (const char* rule : {"10.9.1.2:80", "tenant:80", "[fd09:1::2]:80"}) {
     policy.egress.push_back(*ParseNetworkRule(rule));
   }
   policy.ingress = {*ParseNetworkRule("tenant"), *ParseNetworkRule("10.9.1.0/24:80")};
