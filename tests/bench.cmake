@@ -65,3 +65,11 @@ target_link_libraries(bench_density PRIVATE claw_options claw_base claw_proto CL
                       nlohmann_json::nlohmann_json)
 target_compile_definitions(bench_density PRIVATE CLAW_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 add_dependencies(bench_density clawlet clawctl clawlet-starter)
+
+add_executable(bench_network EXCLUDE_FROM_ALL bench/network_bench.cc bench/network_engine.cc
+               bench/network_node.cc bench/network_scene.cc bench/agent_process.cc bench/report.cc
+               support/busybox_root.cc support/program_root.cc)
+target_link_libraries(bench_network PRIVATE claw_options claw_network claw_proto CLI11::CLI11
+                      nlohmann_json::nlohmann_json)
+target_compile_definitions(bench_network PRIVATE CLAW_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+add_dependencies(bench_network clawlet clawctl clawlet-starter)

@@ -1,11 +1,16 @@
 #include "drivers/network/linux/cni.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <thread>
 
+#include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "agent/base/subprocess.h"
 #include "drivers/network/cni_config.h"
@@ -15,6 +20,9 @@ namespace {
 
 // portmap looks for iptables.
 constexpr char kPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+// In a plugin, and in what it starts: nobody uses it, it is there to be held.
+constexpr int kLockDescriptor = 3;
 
 }  // namespace
 
@@ -44,12 +52,43 @@ std::vector<std::string> Cni::Environment(const Call& call) const {
           StrCat("CNI_PATH=", folders)};
 }
 
+StatusOr<UniqueFd> Cni::OpenLock() const {
+  RETURN_IF_ERROR(EnsureDirectory(lock_folder_, 0755));
+  UniqueFd lock(::open(lock_folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock.valid()) return ErrnoError(errno, StrCat("open ", lock_folder_.string()));
+  return lock;
+}
+
+Status Cni::AwaitAll() const {
+  using std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds kBetween{5};
+  ASSIGN_OR_RETURN(const UniqueFd lock, OpenLock());
+  const auto end = steady_clock::now() + std::chrono::minutes(1);
+  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) {
+      return ErrnoError(errno, StrCat("lock ", lock_folder_.string()));
+    }
+    if (steady_clock::now() > end) {
+      return MakeError(StatusCode::kDeadlineExceeded,
+                       "a CNI plugin that an agent before this one has started does not end", {});
+    }
+    std::this_thread::sleep_for(kBetween);
+  }
+  return absl::OkStatus();
+}
+
 StatusOr<std::string> Cni::Run(const Call& call) const {
   ASSIGN_OR_RETURN(const auto program, Find(call.plugin));
+  ASSIGN_OR_RETURN(const UniqueFd lock, OpenLock());
+  while (::flock(lock.get(), LOCK_SH) != 0) {
+    if (errno != EINTR) return ErrnoError(errno, StrCat("lock ", lock_folder_.string()));
+  }
   ProcessSpec spec;
   spec.argv = {program.string()};
   spec.env = Environment(call);
-  // It must not go on behind the back of the agent after this one.
+  spec.descriptors = {{lock.get(), kLockDescriptor}};
+  // It must not go on behind the back of the agent after this one. What it has started itself does:
+  // for that the next agent waits.
   spec.before_exec = [] { return ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 0 : errno; };
   ASSIGN_OR_RETURN(const RunResult result, claw::Run(spec, {.input = call.config}));
   if (result.exit_code == 0) return result.out;

@@ -20,7 +20,7 @@ LinuxNetworks::LinuxNetworks(NetworkConfig config, NetworkEvents events)
       events_(std::move(events)),
       subnets_(CutRange(config_)),
       files_(config_.run_dir),
-      cni_(config_.cni_path),
+      cni_(config_.cni_path, config_.run_dir),
       ruleset_(config_) {
   repairer_ = std::thread([this] { RepairLoop(); });
 }

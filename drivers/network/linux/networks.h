@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -76,6 +77,10 @@ class LinuxNetworks : public Networks {
   Status Disconnect(const AttachmentState& state);
   Status RemoveLeftovers(const std::string& id);
 
+  // reconcile.cc
+  bool MayBeUsed(const std::string& bridge, const std::function<bool(const Record&)>& by) const;
+  Status RemoveStrays();
+
   // rules.cc; all with the lock held.
   Status EnsureTables();
   Status Apply(const std::string& change);
@@ -109,6 +114,7 @@ class LinuxNetworks : public Networks {
   Ruleset ruleset_;
   std::map<std::string, Record> records_;
   bool synced_ = false;   // the tables are this object's work, not left by an agent before
+  bool alone_ = false;    // no plugin runs that an agent before has started
   bool dirty_ = false;    // the kernel may not have what ruleset_ says
   uint64_t changes_ = 0;  // transactions so far
   Counters last_counters_;

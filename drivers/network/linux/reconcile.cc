@@ -1,5 +1,6 @@
 // After a restart of the agent: what it has stays, all else goes.
 
+#include <algorithm>
 #include <set>
 
 #include "agent/base/strings.h"
@@ -7,6 +8,19 @@
 #include "drivers/network/linux/wiring.h"
 
 namespace claw::network {
+
+namespace {
+
+// A sandbox that has ended meanwhile has no port any more, until it is detached.
+Status FixThere(const std::string& bridges, std::vector<NetworkAttachment> attachments) {
+  ASSIGN_OR_RETURN(const auto ports, BridgePorts(bridges));
+  std::set<std::string> there;
+  for (const auto& [interface, bridge] : ports) there.insert(interface);
+  std::erase_if(attachments, [&](const auto& one) { return there.count(one.host_interface) == 0; });
+  return FixPorts(attachments);
+}
+
+}  // namespace
 
 Status LinuxNetworks::Adopt(const NetworkPlan& plan, const NetworkAttachment& attachment) {
   {
@@ -21,6 +35,15 @@ Status LinuxNetworks::Adopt(const NetworkPlan& plan, const NetworkAttachment& at
 }
 
 StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
+  {
+    Lock lock(mutex_);
+    if (!alone_) {
+      lock.unlock();
+      RETURN_IF_ERROR(cni_.AwaitAll());
+      lock.lock();
+      alone_ = true;
+    }
+  }
   ASSIGN_OR_RETURN(const std::set<std::string> found, files_.Ids());
   // The rules before may allow names that this object has not resolved yet.
   WantNames();
@@ -42,29 +65,50 @@ StatusOr<std::vector<std::string>> LinuxNetworks::Reconcile() {
       WriteFiles(record);
     }
   }
+  // One that resists is in nobody else's way.
+  Status status;
+  const auto keep = [&status](const Status& step) { status.Update(step); };
   for (const std::string& id : removed) {
-    RETURN_IF_ERROR(Annotate(RemoveLeftovers(id), StrCat("remove what is left of ", id)));
+    keep(Annotate(RemoveLeftovers(id), StrCat("remove what is left of ", id)));
   }
   for (const Subnet& subnet : subnets_) {
     // A bridge that is there may have been touched while nobody looked.
-    RETURN_IF_ERROR(HardenBridge(subnet.bridge));
+    keep(HardenBridge(subnet.bridge));
   }
-  RETURN_IF_ERROR(FixPorts(connected));
+  keep(FixThere(config_.name, std::move(connected)));
+  keep(RemoveStrays());
+  RETURN_IF_ERROR(status);
+  return removed;
+}
+
+// Whether a sandbox has it, or is being connected there: it may have it, but not say so yet.
+bool LinuxNetworks::MayBeUsed(const std::string& bridge,
+                              const std::function<bool(const Record&)>& by) const {
+  const Lock lock(mutex_);
+  return std::any_of(records_.begin(), records_.end(), [&](const auto& entry) {
+    const Record& record = entry.second;
+    return by(record) || (record.attachment.ipv4.empty() && record.bridge == bridge);
+  });
+}
+
+// What no file tells of: a crash came between what made it and the file.
+Status LinuxNetworks::RemoveStrays() {
+  ASSIGN_OR_RETURN(const auto ports, BridgePorts(config_.name));
+  for (const auto& [interface, bridge] : ports) {
+    const auto has = [&name = interface](const Record& record) {
+      return record.attachment.host_interface == name;
+    };
+    if (!MayBeUsed(bridge, has)) RETURN_IF_ERROR(RemoveInterface(interface));
+  }
   ASSIGN_OR_RETURN(const auto fixed, FixedNeighbours(config_.name));
   for (const auto& [address, bridge] : fixed) {
-    {
-      const Lock lock(mutex_);
-      const bool known = std::any_of(records_.begin(), records_.end(), [&](const auto& entry) {
-        // One that is being connected may have it, but not yet say so.
-        const Record& record = entry.second;
-        return record.attachment.ipv4 == address || record.attachment.ipv6 == address ||
-               (record.attachment.ipv4.empty() && record.bridge == bridge);
-      });
-      if (known) continue;
-    }
+    const auto has = [&wanted = address](const Record& record) {
+      return record.attachment.ipv4 == wanted || record.attachment.ipv6 == wanted;
+    };
+    if (MayBeUsed(bridge, has)) continue;
     RETURN_IF_ERROR(ForgetNeighbours({.ipv4 = address, .bridge = bridge}));
   }
-  return removed;
+  return absl::OkStatus();
 }
 
 }  // namespace claw::network

@@ -3,9 +3,12 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -22,13 +25,36 @@ Status RunIp(const std::string& commands, int netns = -1, bool force = false) {
   spec.argv = {"ip"};
   if (force) spec.argv.push_back("-force");
   spec.argv.insert(spec.argv.end(), {"-batch", "-"});
-  if (netns >= 0) {
-    spec.before_exec = [netns] { return ::setns(netns, CLONE_NEWNET) == 0 ? 0 : errno; };
-  }
+  // It does not outlive the agent: the next one would not know of what it does.
+  spec.before_exec = [netns, agent = ::getpid()] {
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
+    if (::getppid() != agent) return ESRCH;
+    return netns < 0 || ::setns(netns, CLONE_NEWNET) == 0 ? 0 : errno;
+  };
   RunOptions options;
   options.input = commands;
   if (!force) return RunOrError(spec, options).status();
   return Run(spec, options).status();
+}
+
+// What `ip -json` lists, by the name of one field, with the bridge that another one tells, where
+// that begins so.
+StatusOr<std::vector<std::pair<std::string, std::string>>> OfBridges(
+    const std::vector<std::string>& command, const char* name, const char* bridge,
+    const std::string& bridges) {
+  std::vector<std::pair<std::string, std::string>> found;
+  ProcessSpec spec;
+  spec.argv = {"ip", "-json"};
+  spec.argv.insert(spec.argv.end(), command.begin(), command.end());
+  ASSIGN_OR_RETURN(const std::string printed,
+                   RunOrError(spec, {.max_output_bytes = size_t{64} << 20}));
+  const auto listed = nlohmann::json::parse(printed, nullptr, false);
+  if (!listed.is_array()) return Internal("ip ", command[0], ": its answer is no JSON list");
+  for (const auto& entry : listed) {
+    const std::string device = entry.value(bridge, std::string());
+    if (device.starts_with(bridges)) found.emplace_back(entry.value(name, std::string()), device);
+  }
+  return found;
 }
 
 // /proc/sys/net shows the namespace of the thread that opens it.
@@ -160,21 +186,13 @@ Status SetPorts(const std::vector<NetworkAttachment>& attachments, bool up) {
   return RunIp(commands, -1, true);
 }
 
+StatusOr<std::vector<std::pair<std::string, std::string>>> BridgePorts(const std::string& bridges) {
+  return OfBridges({"link", "show"}, "ifname", "master", bridges);
+}
+
 StatusOr<std::vector<std::pair<std::string, std::string>>> FixedNeighbours(
     const std::string& bridges) {
-  std::vector<std::pair<std::string, std::string>> fixed;
-  ProcessSpec spec;
-  spec.argv = {"ip", "-json", "neigh", "show", "nud", "permanent"};
-  ASSIGN_OR_RETURN(const std::string printed,
-                   RunOrError(spec, {.max_output_bytes = size_t{64} << 20}));
-  const auto listed = nlohmann::json::parse(printed, nullptr, false);
-  if (!listed.is_array()) return Internal("ip neigh: its answer is no JSON list");
-  for (const auto& entry : listed) {
-    const std::string device = entry.value("dev", std::string());
-    if (!device.starts_with(bridges)) continue;
-    fixed.emplace_back(entry.value("dst", std::string()), device);
-  }
-  return fixed;
+  return OfBridges({"neigh", "show", "nud", "permanent"}, "dst", "dev", bridges);
 }
 
 Status EnableForwarding(bool ipv6) {

@@ -38,6 +38,8 @@ Status ForgetNeighbours(const NetworkAttachment& attachment);
 Status RemoveInterface(const std::string& name);
 // The host's ends down, so that nothing passes, or up again.
 Status SetPorts(const std::vector<NetworkAttachment>& attachments, bool up);
+// The interfaces on bridges whose name begins so, with the bridge.
+StatusOr<std::vector<std::pair<std::string, std::string>>> BridgePorts(const std::string& bridges);
 // The addresses of fixed neighbours on bridges whose name begins so, with the bridge.
 StatusOr<std::vector<std::pair<std::string, std::string>>> FixedNeighbours(
     const std::string& bridges);

@@ -91,6 +91,13 @@ TEST_CASE("after a restart what was adopted goes on, and the rest is removed") {
   const NetworkAttachment at = world.Connect(plan);
   world.Connect(world.Plan("s2", "a", Allow({"10.9.1.2:80"})));
   world.EndProcess("s2");
+  // One that has ended, but whose sandbox is still there to be ended.
+  auto ended = world.Plan("s0", "a", Allow({"10.9.1.2:80"}));
+  const NetworkAttachment ended_at = world.Connect(ended);
+  world.EndProcess("s0");
+  REQUIRE(Eventually([&] {
+    return RunHere({"ip", "-o", "link"}).find(ended_at.host_interface) == std::string::npos;
+  }));
   // A crash between the plugin and the file that says so.
   REQUIRE(RemoveTree(world.run_dir() / "s2").ok());
   REQUIRE(EnsureDirectory(world.run_dir() / "half").ok());
@@ -101,6 +108,7 @@ TEST_CASE("after a restart what was adopted goes on, and the rest is removed") {
   world.Restart();
   REQUIRE_FALSE(world.networks().Attach(world.Plan("s4", "a", {}), Nobody().pid()).ok());
   CHECK(world.networks().Detach("s4").ok());
+  CHECK(world.networks().Adopt(ended, ended_at).ok());
   CHECK(world.networks().Adopt(plan, at).ok());
   const auto removed = world.networks().Reconcile();
   INFO(ToLogString(removed.status()));
@@ -112,6 +120,7 @@ TEST_CASE("after a restart what was adopted goes on, and the rest is removed") {
   CHECK(world.Carries(stream.client, stream.server));
   CHECK(world.Carries(stream.server, stream.client));
   CHECK_FALSE(world.Tcp(world.Sandbox("s1"), world.Out1(), 81));
+  CHECK(world.networks().Detach("s0").ok());
   CHECK(world.networks().Detach("s1").ok());
   CHECK(Leftovers(world).empty());
 }

@@ -19,6 +19,7 @@
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "drivers/network/linux/nft.h"
+#include "tests/integration/network/world_config.h"
 #include "tests/support/own_network.h"
 
 namespace claw::test {
@@ -66,6 +67,7 @@ std::vector<std::string> Names(const std::filesystem::path& folder) {
 void Erase(nlohmann::json& value) {
   if (value.is_object()) {
     for (const char* name : {"handle", "packets", "bytes"}) value.erase(name);
+    if (value.contains("size")) value.erase("elem");  // filled by packets
   }
   if (!value.is_structured()) return;
   for (auto& part : value) Erase(part);
@@ -209,15 +211,7 @@ World::World(std::string_view ipv4_range) : range_(ipv4_range) {
 
 network::NetworkConfig World::Config(std::string_view ipv4_range,
                                      const std::filesystem::path& run_dir) {
-  network::NetworkConfig config;
-  config.name = "clawt";
-  config.run_dir = run_dir;
-  config.ipv4_range = *ParseIpPrefix(ipv4_range);
-  config.ipv6_range = *ParseIpPrefix("fd22::/96");
-  config.dns_servers = {"10.9.2.2", "10.9.1.1"};
-  config.exceptions = {Rule("10.9.1.1:8080")};
-  config.denied = {*ParseIpPrefix("10.66.0.0/16")};
-  return config;
+  return WorldConfig(run_dir, ipv4_range);
 }
 
 void World::Restart() {

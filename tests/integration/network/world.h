@@ -60,6 +60,7 @@ class World {
   network::NetworkCounters Counts(const std::string& id) const;
   // As after a restart of the agent.
   void Restart();
+  // As after kill -9, until Restart.
   void Stop() { networks_.reset(); }
 
   // Whether a datagram gets there: it arrives, or somebody counts it as denied. `to` is who listens
