@@ -119,7 +119,6 @@ class Node {
   std::vector<NamedNetworkPolicy> ListNetworkPolicies() const;  // by name
   // FAILED_PRECONDITION, reason NETWORK_POLICY_IN_USE, as long as a tenant refers to it.
   Task<Status> DeleteNetworkPolicy(Call call, std::string name, bool allow_missing);
-  // network.cc: replaces the sandbox's own policy.
   Task<StatusOr<Sandbox>> SetSandboxNetwork(Call call, std::string name,
                                             std::optional<NetworkPolicy> policy);
   Task<StatusOr<std::vector<NetworkView>>> ShowNetworks(std::string name);  // empty: all

@@ -180,7 +180,9 @@ Task<Status> Node::RecoverStray(drivers::Driver* driver, std::string id, bool st
       co_await Report("sandbox.not_rebuilt", StrCat("sandboxes/", id), ToLogString(rebuilt));
     }
   }
-  CO_RETURN_IF_ERROR(co_await Erase(driver, Sandbox{.id = id}, false));
+  Sandbox stray;
+  stray.id = id;
+  CO_RETURN_IF_ERROR(co_await Erase(driver, std::move(stray), false));
   co_await Report("sandbox.orphan_removed", StrCat("sandboxes/", id),
                   "nothing is recorded about it");
   co_return absl::OkStatus();

@@ -51,7 +51,9 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
 }
 
 Task<Status> Node::Erase(drivers::Driver* driver, Sandbox record, bool released) {
-  if (!released) CO_RETURN_IF_ERROR(co_await Dismantle(driver, record));
+  if (!released) {
+    CO_RETURN_IF_ERROR(co_await Dismantle(driver, record));
+  }
   auto purge = [driver, id = record.id] { return driver->Purge(id); };
   co_return co_await deps_.pool.Run(std::move(purge));
 }

@@ -42,12 +42,30 @@ std::string TypeOf(prometheus::MetricType type) {
   return type == prometheus::MetricType::Gauge ? "gauge" : "?";
 }
 
+TEST_CASE("what passed and what was denied is told by tenant, and stays when the sandbox is gone") {
+  MetricsFixture node;
+  node.AddTenant("acme");
+  const Sandbox sandbox = node.Connect("acme");
+  const std::string sent =
+      "clawlet_network_packets_total{tenant=\"acme\",direction=\"egress\",verdict=\"seen\"} 3\n";
+  CHECK(node.Text().find(sent) != std::string::npos);
+  // The same counts again are no more packets.
+  node.Run(node.node().network().Total());
+  CHECK(node.Text().find(sent) != std::string::npos);
+  node.EndAndRelease(sandbox);
+  node.Run(node.node().network().Total());
+  const std::string after = node.Text();
+  CHECK(after.find(sent) != std::string::npos);
+  CHECK(after.find("clawlet_network_sandboxes 0\n") != std::string::npos);
+}
+
 TEST_CASE("the README has every metric that there is, and no other") {
   MetricsFixture node;
   node.AddTenant("acme");
   const Sandbox sandbox = node.Create("acme");
   CHECK_FALSE(node.TryCreate("acme", 64 * kGiB).ok());
   node.EndAndRelease(sandbox);
+  node.Connect("acme");
   std::map<std::string, Described> readme = InReadme();
   for (const prometheus::MetricFamily& family : node.Families()) {
     INFO(family.name);

@@ -40,6 +40,19 @@ class MetricsFixture : public NodeFixture {
     return *made;
   }
 
+  // One that has a network, of which has been counted what passed.
+  Sandbox Connect(const std::string& tenant) {
+    SandboxSpec spec;
+    spec.tenant = tenant;
+    spec.image = "app";
+    spec.network.mode = NetworkMode::kBridge;
+    const StatusOr<Sandbox> made = Run(node().CreateSandbox({}, spec, false));
+    INFO(ToLogString(made.status()));
+    REQUIRE(made.ok());
+    Run(node().network().Total());
+    return *made;
+  }
+
   Status Delete(const std::string& id) { return Run(node().DeleteSandbox({}, id, true, false)); }
 
   // Ends a sandbox's program, and returns once its memory is charged no longer.
@@ -63,6 +76,7 @@ class MetricsFixture : public NodeFixture {
   ByteSeconds Charged(const std::string& tenant) { return Of(tenant).charged; }
 
   std::vector<prometheus::MetricFamily> Families() { return Run(CollectThere(node())); }
+  std::string Text() { return Run(ExposeThere(node())); }
   PrometheusText Metrics() {
     const std::string text = Run(ExposeThere(node()));
     const StatusOr<PrometheusText> parsed = ParsePrometheusText(text);
