@@ -32,7 +32,7 @@ void MakeStubs(const fs::path& folder) {
       "protoc", StrCat("--proto_path=", CLAW_SOURCE_DIR, "/proto"),
       StrCat("--python_out=", folder.string()), StrCat("--grpc_python_out=", folder.string()),
       StrCat("--plugin=protoc-gen-grpc_python=", FindProgram("grpc_python_plugin").value())};
-  for (const char* file : {"common", "node", "sandbox", "placement"}) {
+  for (const char* file : {"common", "node", "sandbox", "network", "placement"}) {
     spec.argv.push_back(StrCat("claw/node/v1/", file, ".proto"));
   }
   spec.working_directory = fs::path(CLAW_SOURCE_DIR) / "proto";
