@@ -22,7 +22,7 @@ claw_test(model_test LABEL unit
 claw_test(policy_test LABEL unit
   SOURCES unit/policy/compat_test.cc unit/policy/hardening_test.cc
           unit/policy/isolation_property_test.cc unit/policy/isolation_test.cc
-          unit/policy/quota_test.cc
+          unit/policy/network_test.cc unit/policy/quota_test.cc
   LINK claw_policy ${RAPIDCHECK_LIBRARY})
 # I1 is worth more than the library's hundred tries.
 set_tests_properties(policy_test PROPERTIES ENVIRONMENT RC_PARAMS=max_success=5000)

@@ -6,6 +6,7 @@
 
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
+#include "agent/base/subprocess.h"
 #include "tests/integration/driver/oci_fixture.h"
 #include "tests/support/busybox_root.h"
 
@@ -96,6 +97,41 @@ TEST_CASE("legacy code has no capabilities, no network and no view of the host",
   CHECK(ended.output.find("eth") == std::string::npos);
   CHECK(ended.output.find("BOOT_IMAGE") == std::string::npos);
   CHECK(ended.output.ends_with("/sys/class:\n\n/sys/module:\nend\n"));
+}
+
+TEST_CASE("legacy code that is to be connected has one interface, or does not start", "[legacy]") {
+  const bool connected = GENERATE(true, false);
+  OciFixture fixture("legacy");
+  drivers::Driver& driver = fixture.driver();
+  auto spec = fixture.Shell("cat /proc/net/dev; cat /etc/hosts");
+  spec.network = NetworkMode::kBridge;
+  const fs::path hosts = fixture.dir() / "hosts";
+  REQUIRE(WriteFileAtomic(hosts, "127.0.0.1 only-here\n", 0644).ok());
+  spec.node_files.push_back({.source = hosts, .destination = "/etc/hosts"});
+  const auto created = driver.Create(spec);
+  INFO(ToLogString(created.status()));
+  REQUIRE(created.ok());
+  if (connected) {
+    const std::string pid = StrCat(created->process.pid);
+    const auto added = RunOrError({.argv = {"nsenter", "--net=/proc/" + pid + "/ns/net", "ip",
+                                            "link", "add", "eth0", "type", "bridge"}});
+    INFO(ToLogString(added.status()));
+    REQUIRE(added.ok());
+  }
+  const auto proof = driver.Start(created->handle);
+  if (connected) {
+    INFO(ToLogString(proof.status()));
+    REQUIRE(proof.ok());
+    CHECK(proof->find("one interface") != std::string::npos);
+    AwaitExit(driver, created->handle);
+    const std::string output = ReadLog(driver, created->handle);
+    CHECK(output.find("eth0:") != std::string::npos);
+    CHECK(output.find("only-here") != std::string::npos);
+  } else {
+    CHECK(GetErrorDetail(proof.status()).value_or(ErrorDetail{}).reason == "PROOF_FAILED");
+  }
+  CHECK(driver.Destroy(spec.id).ok());
+  CHECK(driver.Purge(spec.id).ok());
 }
 
 TEST_CASE("the proof of legacy code names what was found", "[legacy]") {

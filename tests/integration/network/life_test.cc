@@ -2,9 +2,12 @@
 
 #include <sys/socket.h>
 #include <unistd.h>
+#include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <mutex>
+#include <thread>
 
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
@@ -46,6 +49,41 @@ TEST_CASE("a policy that is replaced ends what it allows no more, and begins wha
   plan.layers.clear();
   REQUIRE(world.networks().Replace({plan}).ok());
   CHECK_FALSE(world.Tcp(s1, world.Out1(), 90));
+}
+
+TEST_CASE("while policies are replaced nothing passes that none of them allows") {
+  World world;
+  auto plan = world.Plan("s1", "a", Allow({"10.9.1.2:80/udp"}));
+  world.Connect(plan);
+  const auto s1 = world.Sandbox("s1");
+  const UniqueFd denied = Socket(world.Out1().who, false, SOCK_DGRAM, "10.9.1.2", 99);
+  const UniqueFd allowed = Socket(world.Out1().who, false, SOCK_DGRAM, "10.9.1.2", 80);
+  const UniqueFd to_denied = Socket(s1.who, false, SOCK_DGRAM, "", 0);
+  const UniqueFd to_allowed = Socket(s1.who, false, SOCK_DGRAM, "", 0);
+  std::atomic<bool> ending = false;
+  std::atomic<int64_t> sent = 0;
+  std::thread sender([&] {
+    while (!ending) {
+      SendTo(to_denied, "10.9.1.2", 99, "no");
+      SendTo(to_allowed, "10.9.1.2", 80, "yes");
+      ++sent;
+    }
+  });
+  for (int round = 0; round < 100; ++round) {
+    // Another profile, another layer, one more layer, none that allows anything.
+    const std::string port = StrCat("10.9.1.2:", 80 - round % 3, "/udp");
+    plan.layers.assign(1, {.policy = Allow({port})});
+    if (round % 4 == 0) plan.layers.push_back({.policy = Allow({"10.9.1.0/24:80/udp"})});
+    if (round % 7 == 0) plan.layers.clear();
+    CHECK(world.networks().Replace({plan}).ok());
+    const int64_t before = sent;
+    CHECK(Eventually([&] { return sent > before + 5; }));
+  }
+  ending = true;
+  sender.join();
+  char buffer[8];
+  CHECK(::recv(denied.get(), buffer, sizeof(buffer), MSG_DONTWAIT) < 0);
+  CHECK(::recv(allowed.get(), buffer, sizeof(buffer), MSG_DONTWAIT) == 3);
 }
 
 TEST_CASE("Detach leaves nothing, however often and however early") {
@@ -193,6 +231,52 @@ TEST_CASE("rules that somebody flushes come back") {
   RunHere({"nft", "insert rule inet clawt forward accept"});
   REQUIRE(Eventually([&] { return repairs() == 2; }));
   CHECK(world.networks().Detach("s1").ok());
+}
+
+TEST_CASE("rules that cannot be brought back: nothing passes until they are") {
+  World world;
+  std::mutex mutex;
+  std::vector<std::string> told;
+  world.events.on_unprotected = [&](const std::string& why, const std::vector<std::string>& ids) {
+    const std::lock_guard lock(mutex);
+    told.push_back(StrCat("unprotected ", Join(ids, ","), " ", why));
+  };
+  world.events.on_repaired = [&](const std::string& how) {
+    const std::lock_guard lock(mutex);
+    told.push_back(StrCat("repaired ", how));
+  };
+  const auto has_told = [&](std::string_view what) {
+    const std::lock_guard lock(mutex);
+    return std::any_of(told.begin(), told.end(),
+                       [what](const std::string& one) { return one.starts_with(what); });
+  };
+  world.Restart();
+  REQUIRE(world.networks().Reconcile().ok());
+  const NetworkAttachment port = world.Connect(world.Plan("s1", "a", Allow({"10.9.1.2:80"})));
+  const auto is_up = [&] {
+    return RunHere({"ip", "-o", "link", "show", port.host_interface}).find(",UP") !=
+           std::string::npos;
+  };
+  CHECK(is_up());
+  // A table of this name that is another process's own: the kernel lets nobody else change it.
+  auto pipe = MakePipe();
+  REQUIRE(pipe.ok());
+  ProcessSpec spec;
+  spec.argv = {"nft", "-i"};
+  spec.descriptors = {{pipe->first.get(), 0}};
+  auto thief = Spawn(spec);
+  REQUIRE(thief.ok());
+  const std::string script = "delete table inet clawt; add table inet clawt { flags owner; }\n";
+  REQUIRE(::write(pipe->second.get(), script.data(), script.size()) ==
+          static_cast<ssize_t>(script.size()));
+  CHECK(Eventually([&] { return has_told("unprotected s1 "); }));
+  CHECK(Eventually([&] { return !is_up(); }));
+  // With its owner the table goes.
+  pipe->second.reset();
+  thief->Wait().status().IgnoreError();
+  CHECK(Eventually([&] { return has_told("repaired"); }));
+  CHECK(Eventually(is_up));
+  CHECK(Eventually([&] { return bool(world.Tcp(world.Sandbox("s1"), world.Out1(), 80)); }));
 }
 
 TEST_CASE("what is denied is told of") {
