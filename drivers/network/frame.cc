@@ -44,7 +44,7 @@ class FrameMaker {
     script_.Make("add counter ", inet_, " strays");
     for (const Family& family : Families(config_)) MakeSets(family);
     for (const std::string_view chain : {"deny_from", "deny_to", "limited_from", "limited_to",
-                                         "from_sandbox", "to_sandbox", "judged_from"}) {
+                                         "from_sandbox", "to_sandbox", "passed_to"}) {
       script_.Make("add chain ", inet_, " ", chain);
     }
     MakeVerdicts();
@@ -154,6 +154,10 @@ class FrameMaker {
     Rule("limited_to", "drop");
   }
 
+  // A packet on its way while a transaction takes effect is judged by the rules of before it and
+  // the elements of after it: it may be sent to a chain that is still empty to it. So coming back
+  // from a chain never means yes. (And each end has a hook of its own: the kernel follows every way
+  // through the chains when it checks them, and would follow all of one end for each of the other.)
   void MakeJudges() {
     for (const Family& family : Families(config_)) {
       const std::string_view ip = family.ip;
@@ -168,8 +172,8 @@ class FrameMaker {
     }
     Rule("from_sandbox", "counter name strays drop");
     Rule("to_sandbox", "counter name strays drop");
-    Rule("judged_from", "jump from_sandbox");
-    Rule("judged_from", "accept");
+    Count("passed_to", "daddr", "received");
+    Rule("passed_to", "accept");
   }
 
   void MakeHooks() {
@@ -183,21 +187,22 @@ class FrameMaker {
     Rule("forward", "iifname != ", ours_, " oifname != ", ours_, " accept");
     Rule("forward", "ct state invalid,untracked iifname ", ours_, " goto deny_from");
     Rule("forward", "ct state invalid,untracked drop");
-    Rule("forward", "iifname ", ours_, " jump from_sandbox");
-    Rule("forward", "oifname ", ours_, " jump to_sandbox");
-    Count("forward", "daddr", "received");
+    Rule("forward", "iifname ", ours_, " goto from_sandbox");
+
+    HookChain("inet", "forward_to", "filter", 2, kInetPriority + 1);
+    Rule("forward_to", "oifname ", ours_, " goto to_sandbox");
 
     HookChain("inet", "input", "filter", 1, kInetPriority);
     Rule("input", "iifname != ", ours_, " accept");
     // Connection tracking leaves these alone.
     Rule("input", "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept");
     Rule("input", "ct state invalid,untracked goto deny_from");
-    Rule("input", "ct direction reply goto judged_from");
+    Rule("input", "ct direction reply goto from_sandbox");
     for (const Family& family : Families(config_)) {
       const std::string service = StrCat(family.ip, " daddr . meta l4proto . th dport @");
-      Rule("input", service, "except", family.suffix, " goto judged_from");
+      Rule("input", service, "except", family.suffix, " goto from_sandbox");
       Rule("input", family.ip, " saddr @asks", family.suffix, " ", service, "dns", family.suffix,
-           " goto judged_from");
+           " goto from_sandbox");
     }
     Rule("input", "goto deny_from");
 
@@ -208,8 +213,7 @@ class FrameMaker {
     Rule("output", "icmp type redirect drop");
     Rule("output", "icmpv6 type nd-redirect drop");
     Rule("output", "ct state invalid,untracked drop");
-    Rule("output", "jump to_sandbox");
-    Count("output", "daddr", "received");
+    Rule("output", "goto to_sandbox");
   }
 
   void MakeNat() {

@@ -133,7 +133,7 @@ void Ruleset::MakeFrom(const Profile& profile, const Family& family, Script& scr
   const auto rule = [&](const auto&... parts) { script.Make("add rule ", chain, " ", parts...); };
   const bool limited = profile.egress_bytes_per_second > 0 || profile.connections_max > 0;
   const std::string pass =
-      limited ? StrCat("goto f", family.suffix, "z_p", profile.number) : std::string("return");
+      limited ? StrCat("goto f", family.suffix, "z_p", profile.number) : std::string("accept");
   const int tenant = tenants_.at(profile.tenant).number;
   rule(family.ip, " daddr @pool", family.suffix, " ", family.ip, " daddr != @tn", tenant, "_",
        family.suffix, " goto deny_from");
@@ -160,7 +160,7 @@ void Ruleset::MakeTo(const Profile& profile, const Family& family, Script& scrip
   const auto rule = [&](const auto&... parts) { script.Make("add rule ", chain, " ", parts...); };
   const std::string pass = profile.ingress_bytes_per_second > 0
                                ? StrCat("goto t", family.suffix, "z_p", profile.number)
-                               : std::string("return");
+                               : std::string("goto passed_to");
   const int tenant = tenants_.at(profile.tenant).number;
   rule(family.ip, " saddr @pool", family.suffix, " ", family.ip, " saddr != @tn", tenant, "_",
        family.suffix, " goto deny_to");
@@ -204,6 +204,7 @@ void Ruleset::MakeEnd(const Profile& profile, const Family& family, bool from,
                 " bytes/second burst ", kBurstBytes, " bytes } goto ",
                 from ? "limited_from" : "limited_to");
   }
+  script.Make("add rule ", Set(name), " ", from ? "accept" : "goto passed_to");
 }
 
 void Ruleset::DropProfile(const Profile& profile, Script& script) const {

@@ -41,15 +41,22 @@ std::string Ruleset::Whole(const Counters& counters) const {
   for (const auto& [key, profile] : profiles_) MakeProfile(profile, script);
   for (const auto& [id, member] : members_) {
     const auto count = counters.find(id);
-    PutVerdicts(member, script);
+    PutMembership(member, script);
     PutRest(member, count == counters.end() ? NetworkCounters{} : count->second, script);
   }
+  return script.Text();
+}
+
+std::string Ruleset::Verdicts() const {
+  Script script;
+  for (const auto& [id, member] : members_) PutVerdicts(member, script);
   return script.Text();
 }
 
 std::string Ruleset::Add(const NetworkPlan& plan, const NetworkAttachment& attachment) {
   Script script;
   Member member{.plan = plan, .attachment = attachment, .profile = Acquire(plan, script)};
+  PutMembership(member, script);
   PutVerdicts(member, script);
   PutRest(member, {}, script);
   owners_[attachment.ipv4] = plan.id;
@@ -83,6 +90,7 @@ std::string Ruleset::Replace(const std::vector<NetworkPlan>& plans) {
     released.push_back(member.profile);
     member.profile = Acquire(plan, script);
     member.plan = plan;
+    PutMembership(member, script);
     PutVerdicts(member, script);
   }
   // Only now, so that what old and new policies have in common stays.
@@ -139,10 +147,9 @@ std::vector<IpAddress> Ruleset::Addresses(const std::string& name) const {
   return it == names_.end() ? std::vector<IpAddress>{} : it->second;
 }
 
-// What a policy decides, which Replace moves.
+// What a policy decides, which Replace moves: this, and to what a sandbox belongs.
 void Ruleset::PutVerdicts(const Member& member, Script& script) const {
   const Profile& profile = profiles_.at(member.profile);
-  const int tenant = tenants_.at(profile.tenant).number;
   for (const Family& family : Families(config_)) {
     const std::string& address = AddressOf(member.attachment, family);
     if (address.empty()) continue;
@@ -150,8 +157,17 @@ void Ruleset::PutVerdicts(const Member& member, Script& script) const {
     for (const std::string_view way : {"from", "to"}) {
       script.PutElement(
           Set(std::string(way) + suffix),
-          StrCat(address, " : goto ", way.substr(0, 1), suffix, "_p", profile.number));
+          StrCat(address, " : jump ", way.substr(0, 1), suffix, "_p", profile.number));
     }
+  }
+}
+
+void Ruleset::PutMembership(const Member& member, Script& script) const {
+  const int tenant = tenants_.at(profiles_.at(member.profile).tenant).number;
+  for (const Family& family : Families(config_)) {
+    const std::string& address = AddressOf(member.attachment, family);
+    if (address.empty()) continue;
+    const std::string suffix(family.suffix);
     if (AsksDns(member.plan)) script.PutElement(Set("asks" + suffix), address);
     script.PutElement(Set(StrCat("tn", tenant, "_", suffix)), address);
   }

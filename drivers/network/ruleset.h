@@ -26,13 +26,17 @@ struct Wanted {
 
 // Sandboxes under the same policies share the rules for them, so that one more sandbox is elements
 // in sets alone. What each method answers assumes that all before has been carried out; whoever
-// could not do so has Whole() carried out instead.
+// could not do so has Whole() and then Verdicts() carried out instead.
 class Ruleset {
  public:
   explicit Ruleset(NetworkConfig config);
 
-  // Everything anew, whatever the kernel has now. Counters go on from these values.
+  // Everything anew but Verdicts(), whatever the kernel has now: nothing passes. Counters go on
+  // from these values.
   std::string Whole(const Counters& counters) const;
+  // Lets every sandbox have what its policy allows. A transaction of its own, since the kernel
+  // fills sets with intervals one after the other once the new rules are in force already.
+  std::string Verdicts() const;
   // A sandbox that is not there yet.
   std::string Add(const NetworkPlan& plan, const NetworkAttachment& attachment);
   // Nothing of that id: nothing to do, an empty text.
@@ -103,6 +107,7 @@ class Ruleset {
   std::vector<NetworkRule> Resolved(const std::vector<NetworkRule>& rules) const;
 
   void PutVerdicts(const Member& member, Script& script) const;
+  void PutMembership(const Member& member, Script& script) const;
   void TakeVerdicts(const Member& member, Script& script) const;
   void PutRest(const Member& member, const NetworkCounters& counters, Script& script) const;
   void TakeRest(const Member& member, Script& script) const;

@@ -123,7 +123,7 @@ std::string Traces(const Agent& agent) {
   }
   const std::string rules = RunHere({"nft", "list", "ruleset"});
   for (const std::string_view line : Split(rules, '\n')) {
-    if (line.find("goto from_") != std::string_view::npos &&
+    if (line.find(" : jump ") != std::string_view::npos &&
         line.find("10.222.") != std::string_view::npos) {
       traces += std::string(Trim(line)) + " ";
     }

@@ -128,7 +128,7 @@ Status NftLook::CheckElement(const Wanted& wanted) {
     }
     const nlattr* verdict = Nested(Nested(found, NFTA_SET_ELEM_DATA), NFTA_DATA_VERDICT);
     const nlattr* chain = Nested(verdict, NFTA_VERDICT_CHAIN);
-    as_wanted = Number(Nested(verdict, NFTA_VERDICT_CODE)) == NFT_GOTO && chain != nullptr &&
+    as_wanted = Number(Nested(verdict, NFTA_VERDICT_CODE)) == NFT_JUMP && chain != nullptr &&
                 mnl_attr_validate(chain, MNL_TYPE_NUL_STRING) >= 0 &&
                 mnl_attr_get_str(chain) == wanted.chain;
   });

@@ -108,7 +108,7 @@ std::optional<bool> LinuxNetworks::AreRight(Lock& lock) {
   // Cheap, and enough to see that all of it is gone.
   if (dirty_ || !HooksAreThere()) return false;
   const uint64_t changes = changes_;
-  const std::string whole = ruleset_.Whole({});
+  const std::string whole = ruleset_.Whole({}) + ruleset_.Verdicts();
   lock.unlock();
   const auto found = Describe(config_.name);
   const auto expected = Expect(config_.name, whole);

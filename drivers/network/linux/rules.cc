@@ -40,7 +40,8 @@ Status LinuxNetworks::Rewrite() {
     for (auto& [id, count] : *counters) last_counters_[id] = count;
   }
   ++changes_;
-  const Status written = RunNft(ruleset_.Whole(last_counters_));
+  Status written = RunNft(ruleset_.Whole(last_counters_));
+  if (written.ok()) written = RunNft(ruleset_.Verdicts());
   dirty_ = !written.ok();
   if (dirty_) {
     // It is tried again, whoever asked.

@@ -47,6 +47,7 @@ TEST_CASE("transactions with many sandboxes", "[.scale]") {
     const auto run = [](const std::string& script) { REQUIRE(network::RunNft(script).ok()); };
     Measure("everything anew", [&] { run(ruleset.Whole({})); });
     Measure("everything anew, over itself", [&] { run(ruleset.Whole({})); });
+    Measure("the verdicts", [&] { run(ruleset.Verdicts()); });
     const auto next = static_cast<uint64_t>(members) + 1;
     const std::string id = StrCat("s", next);
     auto last = plan(members + 1);

@@ -78,7 +78,7 @@ TEST_CASE("without a layer nothing is allowed") {
   Ruleset ruleset(Config());
   const std::string text = ruleset.Add({.id = "s1", .tenant = "a"}, At(2));
   for (const std::string_view line : Split(text, '\n', true)) {
-    if (!line.ends_with(" return")) continue;
+    if (!line.ends_with(" accept") && !line.ends_with(" passed_to")) continue;
     CHECK(Has(std::string(line), "ct state related"));
   }
 }
@@ -115,6 +115,19 @@ TEST_CASE("everything anew goes on counting") {
       Has(ruleset.Whole({{"s1", counters}}), "dfrom4 { 10.222.0.2 counter packets 3 bytes 180 }"));
   CHECK(ruleset.Owner("10.222.0.2") == "s1");
   CHECK(ruleset.Owner("10.222.0.3").empty());
+}
+
+TEST_CASE("everything anew lets nothing pass before all of it is there") {
+  Ruleset ruleset(Config());
+  ruleset.Add(Plan("s1", "a", Allow("10.9.0.0/16:80")), At(2));
+  CHECK_FALSE(Has(ruleset.Whole({}), "inet clawlet from4 { 10."));
+  CHECK_FALSE(Has(ruleset.Whole({}), "inet clawlet to4 { 10."));
+  const std::string verdicts = ruleset.Verdicts();
+  for (const std::string_view line : Split(verdicts, '\n', true)) {
+    CHECK(line.starts_with("add element "));
+  }
+  CHECK(Has(verdicts, "from4 { 10.222.0.2 : jump f4_p"));
+  CHECK(Has(verdicts, "to6 { fd22::2 : jump t6_p"));
 }
 
 TEST_CASE("the stricter bound of two layers") {
