@@ -13,7 +13,8 @@ claw_library(claw_rpc
 
 claw_library(claw_metrics
   SOURCES metrics/exposition.cc metrics/families.cc metrics/server.cc
-  LINK claw_lifecycle PkgConfig::PROMETHEUS)
+  LINK claw_lifecycle ${PROMETHEUS_LIBRARY})
+target_include_directories(claw_metrics SYSTEM PRIVATE ${PROMETHEUS_INCLUDE})
 
 claw_library(claw_config
   SOURCES config.cc app/config_file.cc app/config_keys.cc app/network_keys.cc
@@ -35,8 +36,6 @@ find_library(GRPCPP_ARCHIVE libgrpc++.a)
 find_library(GRPC_REFLECTION_ARCHIVE libgrpc++_reflection.a)
 find_library(PROTOBUF_ARCHIVE libprotobuf.a)
 find_library(SQLITE_ARCHIVE libsqlite3.a)
-# Debian has it as a shared library only.
-find_library(PROMETHEUS_LIBRARY NAMES libprometheus-cpp-core.a prometheus-cpp-core REQUIRED)
 if(GRPCPP_ARCHIVE AND GRPC_REFLECTION_ARCHIVE AND PROTOBUF_ARCHIVE AND SQLITE_ARCHIVE AND NOT APPLE
    AND NOT CLAW_SANITIZE)
   pkg_check_modules(LIBARCHIVE REQUIRED IMPORTED_TARGET libarchive)
