@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "agent/app/config_keys.h"
+#include "agent/app/server_keys.h"
 #include "agent/config.h"
 #include "agent/model/tenant.h"
 
@@ -166,6 +167,10 @@ StatusOr<Config> ParseConfig(std::string_view text, std::string_view file_name) 
     reader.Complain(error.source().begin.line, error.description());
   }
   StatusOr<Config> config = reader.Finish();
+  if (config.ok()) {
+    const std::string problem = ServerProblem(*config);
+    if (!problem.empty()) return InvalidArgument(file_name, ": ", problem);
+  }
   if (config.ok() && !config->runc.enabled && !config->gvisor.enabled) {
     return InvalidArgument(file_name, ": both drivers are off; nothing could run");
   }

@@ -1,217 +1,19 @@
 #include "agent/app/config_keys.h"
 
-#include <algorithm>
-
+#include "agent/app/key_makers.h"
 #include "agent/app/network_keys.h"
-#include "agent/base/listen_address.h"
-#include "agent/base/utf8.h"
-#include "agent/base/words.h"
+#include "agent/app/server_keys.h"
+#include "agent/app/vm_keys.h"
 
 namespace claw {
 namespace {
 
-namespace fs = std::filesystem;
-using Value = ConfigKey::Value;
+using namespace keys;  // NOLINT: what makes keys, and nothing else
 
-constexpr std::string_view kTextForm = "a text of 1 to 253 printable characters";
-constexpr std::string_view kPathForm = "an absolute path";
-constexpr std::string_view kListenForm =
-    "\"127.0.0.1:PORT\", \"[::1]:PORT\", \"unix:/PATH\", or \"\" for nowhere";
-constexpr std::string_view kBytesForm = "an amount of bytes, as in \"512Mi\" or 536870912";
-constexpr std::string_view kPairsForm = "\"key=value,key\", or \"\" for none";
-constexpr size_t kMaxPairsBytes = 8192;
 constexpr int64_t kMaxWeight = 1000;
 constexpr int64_t kMaxEvents = 100'000'000;
 constexpr int64_t kMaxFiles = 1'000'000'000;
 constexpr int64_t kMaxSandboxes = 1'000'000;
-
-Status WrongType(std::string_view form) { return InvalidArgument("has to be ", form); }
-
-template <typename Field>
-ConfigKey Text(std::string_view name, std::string_view help, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = kTextForm,
-          .set = [field](Config& config, const Value& value) -> Status {
-            const auto* text = std::get_if<std::string>(&value);
-            const bool sane =
-                text != nullptr && !text->empty() && text->size() <= 253 &&
-                std::all_of(text->begin(), text->end(), [](char c) { return c > ' ' && c <= '~'; });
-            if (!sane) return WrongType(kTextForm);
-            field(config) = *text;
-            return absl::OkStatus();
-          },
-          .show =
-              [field](const Config& config) {
-                const std::string& text = field(config);
-                return text.empty() ? text : Quote(text);
-              }};
-}
-
-template <typename Field>
-ConfigKey Choice(std::string_view name, std::string_view help, std::string_view form,
-                 std::vector<std::string_view> choices, Field field) {
-  return {
-      .name = name,
-      .help = help,
-      .form = form,
-      .set = [field, form, choices](Config& config, const Value& value) -> Status {
-        const auto* text = std::get_if<std::string>(&value);
-        if (text == nullptr || std::find(choices.begin(), choices.end(), *text) == choices.end()) {
-          return WrongType(form);
-        }
-        field(config) = *text;
-        return absl::OkStatus();
-      },
-      .show =
-          [field](const Config& config) {
-            return field(config).empty() ? "" : Quote(field(config));
-          }};
-}
-
-// Empty: nowhere.
-template <typename Field>
-ConfigKey Listen(std::string_view name, std::string_view help, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = kListenForm,
-          .set = [field](Config& config, const Value& value) -> Status {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr) return WrongType(kListenForm);
-            if (!text->empty()) RETURN_IF_ERROR(ParseListenAddress(*text).status());
-            field(config) = *text;
-            return absl::OkStatus();
-          },
-          .show = [field](const Config& config) { return Quote(field(config)); }};
-}
-
-// "key=value,key": labels and taints.
-template <typename Field>
-ConfigKey Pairs(std::string_view name, std::string_view help, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = kPairsForm,
-          .set = [field](Config& config, const Value& value) -> Status {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr || text->size() > kMaxPairsBytes || !IsUtf8(*text)) {
-              return WrongType(kPairsForm);
-            }
-            RETURN_IF_ERROR(ParsePairs(*text).status());
-            field(config) = *text;
-            return absl::OkStatus();
-          },
-          .show = [field](const Config& config) { return Quote(field(config)); }};
-}
-
-// Some of an enum's values, by their names.
-template <typename Enum, typename Field>
-ConfigKey Named(std::string_view name, std::string_view help, std::string_view form,
-                StatusOr<Enum> (*parse)(std::string_view), std::vector<Enum> choices, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = form,
-          .set = [field, form, parse, choices](Config& config, const Value& value) -> Status {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr) return WrongType(form);
-            const StatusOr<Enum> found = parse(*text);
-            if (!found.ok() || std::find(choices.begin(), choices.end(), *found) == choices.end()) {
-              return WrongType(form);
-            }
-            field(config) = *found;
-            return absl::OkStatus();
-          },
-          .show = [field](const Config& config) { return Quote(ToString(field(config))); }};
-}
-
-template <typename Field>
-ConfigKey Path(std::string_view name, std::string_view help, Field field) {
-  return {
-      .name = name,
-      .help = help,
-      .form = kPathForm,
-      .set = [field](Config& config, const Value& value) -> Status {
-        const auto* text = std::get_if<std::string>(&value);
-        if (text == nullptr || !text->starts_with("/") || text->find('\0') != std::string::npos) {
-          return WrongType(kPathForm);
-        }
-        field(config) = fs::path(*text).lexically_normal();
-        return absl::OkStatus();
-      },
-      .show =
-          [field](const Config& config) {
-            const std::string text = field(config).string();
-            return text.empty() ? text : Quote(text);
-          }};
-}
-
-// For int64_t and for std::optional of it.
-int64_t Get(int64_t value) { return value; }
-int64_t Get(const std::optional<int64_t>& value) { return value.value_or(-1); }
-
-template <typename Field>
-ConfigKey Bytes(std::string_view name, std::string_view help, int64_t min, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = kBytesForm,
-          .set = [field, min](Config& config, const Value& value) -> Status {
-            const auto* number = std::get_if<int64_t>(&value);
-            const auto* text = std::get_if<std::string>(&value);
-            if (number == nullptr && text == nullptr) return WrongType(kBytesForm);
-            StatusOr<int64_t> bytes = number != nullptr ? *number : ParseBytes(*text);
-            if (!bytes.ok()) return WrongType(kBytesForm);
-            if (*bytes < min) {
-              return InvalidArgument("is ", *bytes, " bytes; it has to be at least ",
-                                     FormatBytes(min));
-            }
-            field(config) = *bytes;
-            return absl::OkStatus();
-          },
-          .show =
-              [field](const Config& config) {
-                const int64_t bytes = Get(field(config));
-                if (bytes < 0) return std::string();
-                if (bytes % kMiB == 0 && bytes > 0) return StrCat("\"", bytes / kMiB, "Mi\"");
-                return StrCat(bytes);
-              }};
-}
-
-template <typename Field>
-ConfigKey Number(std::string_view name, std::string_view help, int64_t min, int64_t max,
-                 Field field) {
-  return {.name = name,
-          .help = help,
-          .form = "a whole number",
-          .set = [field, min, max](Config& config, const Value& value) -> Status {
-            const auto* number = std::get_if<int64_t>(&value);
-            if (number == nullptr) return WrongType("a whole number");
-            if (*number < min || *number > max) {
-              return InvalidArgument("is ", *number, "; it has to lie between ", min, " and ", max);
-            }
-            field(config) = *number;
-            return absl::OkStatus();
-          },
-          .show = [field](const Config& config) { return StrCat(Get(field(config))); }};
-}
-
-template <typename Field>
-ConfigKey Switch(std::string_view name, std::string_view help, Field field) {
-  return {
-      .name = name,
-      .help = help,
-      .form = "true or false",
-      .set = [field](Config& config, const Value& value) -> Status {
-        const bool* on = std::get_if<bool>(&value);
-        if (on == nullptr) return WrongType("true or false");
-        field(config) = *on;
-        return absl::OkStatus();
-      },
-      .show =
-          [field](const Config& config) { return std::string(field(config) ? "true" : "false"); }};
-}
-
-// A field of a Config, const or not.
-#define FIELD(path) \
-  [](auto& config) -> auto& { return config.path; }
 
 void AddNodeKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(Text("node.id", "Name of this node; the host's name unless set", FIELD(node_id)));
@@ -225,6 +27,9 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
                        "hardened: takes legacy code that gVisor cannot run, and nothing else",
                        "\"standard\" or \"hardened\"", ParseNodeClass,
                        {NodeClass::kStandard, NodeClass::kHardened}, FIELD(node_class)));
+  keys.push_back(Named("node.role", "guest: runs in a VM, for the host that started it",
+                       "\"host\" or \"guest\"", ParseNodeRole, {NodeRole::kHost, NodeRole::kGuest},
+                       FIELD(role)));
   keys.push_back(Pairs("node.labels", "What sandboxes may ask for", FIELD(labels)));
   keys.push_back(Pairs("node.taints", "What sandboxes have to bear to come here", FIELD(taints)));
   keys.push_back(Bytes("reserves.system",
@@ -248,8 +53,6 @@ void AddNodeKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(Number("budget.out_of_memory_one_in",
                         "Burstable sandboxes may together want too much once in so many looks", 2,
                         1'000'000'000, FIELD(out_of_memory_one_in)));
-  keys.push_back(Path("server.socket", "Where the API is served; run_dir/clawlet.sock unless set",
-                      FIELD(socket)));
 }
 
 void AddLimitKeys(std::vector<ConfigKey>& keys) {
@@ -358,8 +161,6 @@ void AddOtherKeys(std::vector<ConfigKey>& keys) {
                         FIELD(metrics_listen)));
 }
 
-#undef FIELD
-
 }  // namespace
 
 std::string Quote(std::string_view text) {
@@ -375,10 +176,12 @@ const std::vector<ConfigKey>& ConfigKeys() {
   static const std::vector<ConfigKey> keys = [] {
     std::vector<ConfigKey> all;
     AddNodeKeys(all);
+    AddServerKeys(all);
     AddLimitKeys(all);
     AddPlacementKeys(all);
     AddPolicyKeys(all);
     AddNetworkKeys(all);
+    AddVmKeys(all);
     AddDriverKeys(all);
     AddOtherKeys(all);
     return all;

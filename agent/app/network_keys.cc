@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "agent/app/key_makers.h"
 #include "agent/base/strings.h"
-#include "agent/base/utf8.h"
 
 namespace claw {
 namespace {
 
-using Value = ConfigKey::Value;
+using keys::Switch;
+using keys::Value;
 
 constexpr size_t kMaxListBytes = 8192;
 // The kernel takes 15 bytes for an interface, and a number follows.
@@ -36,22 +37,6 @@ ConfigKey Checked(std::string_view name, std::string_view help, std::string_view
             return absl::OkStatus();
           },
           .show = [field](const Config& config) { return Quote(field(config)); }};
-}
-
-template <typename Field>
-ConfigKey Switch(std::string_view name, std::string_view help, Field field) {
-  return {
-      .name = name,
-      .help = help,
-      .form = "true or false",
-      .set = [field](Config& config, const Value& value) -> Status {
-        const bool* on = std::get_if<bool>(&value);
-        if (on == nullptr) return InvalidArgument("has to be true or false");
-        field(config) = *on;
-        return absl::OkStatus();
-      },
-      .show =
-          [field](const Config& config) { return std::string(field(config) ? "true" : "false"); }};
 }
 
 template <typename Parse>
@@ -135,44 +120,40 @@ std::function<Status(const std::string&)> EachIs(char separator, Parse parse) {
 
 }  // namespace
 
-#define FIELD(path) \
-  [](auto& config) -> auto& { return config.network.path; }
-
 void AddNetworkKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(Switch("network.enabled", "Sandboxes may be connected, as their policies allow",
-                        FIELD(enabled)));
+                        FIELD(network.enabled)));
   keys.push_back(Checked("network.name",
                          "Of the tables of rules; bridges are called so, with a number",
-                         "a name of 1 to 11 letters", CheckName, FIELD(name)));
+                         "a name of 1 to 11 letters", CheckName, FIELD(network.name)));
   keys.push_back(Checked("network.cni_path", "Folders of CNI plugins", "\"/FOLDER:/FOLDER\"",
-                         EachIs(':', ParseFolder), FIELD(cni_path)));
+                         EachIs(':', ParseFolder), FIELD(network.cni_path)));
   keys.push_back(Checked(
       "network.ipv4", "Addresses of sandboxes; the default has room for 8,168 of them",
       "a range, as in \"10.222.0.0/19\"",
       [](const std::string& text) { return CheckRange(text, false, kMinIpv4Bits, kMaxIpv4Bits); },
-      FIELD(ipv4)));
+      FIELD(network.ipv4)));
   keys.push_back(Checked(
       "network.ipv6", "The same for IPv6; none if empty", "a range, or \"\" for none",
       [](const std::string& text) {
         return text.empty() ? absl::OkStatus() : CheckRange(text, true, kMinIpv6Bits, kMaxIpv6Bits);
       },
-      FIELD(ipv6)));
-  keys.push_back(Checked("network.dns_servers",
-                         "Whom sandboxes and the agent ask; the host's unless set",
-                         "\"ADDRESS,ADDRESS\"", EachIs(',', ParseAddressText), FIELD(dns_servers)));
+      FIELD(network.ipv6)));
+  keys.push_back(
+      Checked("network.dns_servers", "Whom sandboxes and the agent ask; the host's unless set",
+              "\"ADDRESS,ADDRESS\"", EachIs(',', ParseAddressText), FIELD(network.dns_servers)));
   keys.push_back(Checked("network.dns_search", "Domains in which sandboxes look for short names",
-                         "\"DOMAIN,DOMAIN\"", EachIs(',', ParseDomain), FIELD(dns_search)));
+                         "\"DOMAIN,DOMAIN\"", EachIs(',', ParseDomain), FIELD(network.dns_search)));
   keys.push_back(Switch("network.masquerade",
-                        "Sandboxes speak to the world with the host's address", FIELD(masquerade)));
+                        "Sandboxes speak to the world with the host's address",
+                        FIELD(network.masquerade)));
   keys.push_back(Checked("network.denied", "Always denied, beside what always is", "\"CIDR,CIDR\"",
-                         EachIs(',', ParseIpPrefix), FIELD(denied)));
+                         EachIs(',', ParseIpPrefix), FIELD(network.denied)));
   keys.push_back(Checked("network.exceptions",
                          "What a policy may allow although it is always denied",
                          "\"CIDR:PORTS/PROTOCOL …\", separated by blanks",
-                         EachIs(' ', ParseException), FIELD(exceptions)));
+                         EachIs(' ', ParseException), FIELD(network.exceptions)));
 }
-
-#undef FIELD
 
 StatusOr<network::NetworkConfig> MakeNetworkConfig(const Config& config,
                                                    std::string_view resolv_conf) {

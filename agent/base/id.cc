@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "agent/base/strings.h"
+
 namespace claw {
 
 std::string RandomHex(size_t digits) {
@@ -22,6 +24,15 @@ std::string RandomHex(size_t digits) {
     text.push_back(kHex[(i % 2 == 0 ? bytes[i / 2] >> 4 : bytes[i / 2]) & 15]);
   }
   return text;
+}
+
+std::string RandomUuid() {
+  std::string digits = RandomHex(32);
+  digits[12] = '4';                                          // the version
+  digits[16] = "89ab"[static_cast<size_t>(digits[16]) % 4];  // the variant
+  const std::string_view all = digits;
+  return StrCat(all.substr(0, 8), "-", all.substr(8, 4), "-", all.substr(12, 4), "-",
+                all.substr(16, 4), "-", all.substr(20));
 }
 
 }  // namespace claw

@@ -9,7 +9,7 @@
 
 namespace claw {
 
-// Where something is served to this machine alone: on a loopback address, or on a unix socket.
+// Where something is served: on an address, or on a unix socket.
 struct ListenAddress {
   std::string host{};  // "127.0.0.1", "::1"; empty: a unix socket
   uint16_t port = 0;   // 0: one that is free
@@ -23,7 +23,11 @@ struct ListenAddress {
 // for an address that other machines may reach.
 StatusOr<ListenAddress> ParseListenAddress(std::string_view text);
 
-// As ParseListenAddress reads it.
+// "0.0.0.0:50051" or "[fd00::1]:50051": any address, for what proves who its callers are.
+// INVALID_ARGUMENT for anything else.
+StatusOr<ListenAddress> ParseTcpAddress(std::string_view text);
+
+// As they read it.
 std::string ToString(const ListenAddress& address);
 
 }  // namespace claw

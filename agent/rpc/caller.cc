@@ -1,5 +1,7 @@
 #include "agent/rpc/caller.h"
 
+#include <grpc/grpc_security_constants.h>
+
 #include <pwd.h>
 #include <sys/socket.h>
 
@@ -23,9 +25,21 @@ std::string NameOfUser(uid_t uid) {
   return entry.pw_name;
 }
 
+// The first URI that the certificate names, or its subject's name.
+std::string NameOfCertificate(const grpc::AuthContext& context) {
+  for (const char* property : {GRPC_PEER_URI_PROPERTY_NAME, GRPC_X509_SUBJECT_PROPERTY_NAME}) {
+    for (const grpc::string_ref& value : context.FindPropertyValues(property)) {
+      return StrCat("tls:", std::string_view(value.data(), value.size()));
+    }
+  }
+  return kUnknown;
+}
+
 }  // namespace
 
-std::string CallerIdentity(const grpc::ServerContextBase& call) {
+std::string CallerIdentity(const grpc::CallbackServerContext& call) {
+  const auto context = call.auth_context();
+  if (context != nullptr && context->IsPeerAuthenticated()) return NameOfCertificate(*context);
   // Connections are handed to gRPC as descriptors (acceptor.h), and that is how it names them.
   const std::string peer = call.peer();
   const std::string_view number = std::string_view(peer).substr(peer.find(':') + 1);

@@ -6,6 +6,7 @@
 #include "agent/base/clock.h"
 #include "agent/lifecycle/async.h"
 #include "agent/lifecycle/node.h"
+#include "agent/model/node_role.h"
 
 namespace claw::rpc {
 
@@ -20,6 +21,13 @@ struct Context {
   const Clock& clock;
   std::string agent_version{};
   std::string cgroup_mode{};
+  NodeRole role = NodeRole::kHost;
+  // Of a guest alone; called on the strand.
+  struct GuestHooks {
+    std::function<Status(Time)> set_clock{};
+    std::function<void()> power_off{};  // when the call has been answered
+  };
+  GuestHooks guest{};
   // Told, on the strand, of answers that mean a fault of the node and not of the caller.
   std::function<void(const std::string&)> log_fault{};
 };

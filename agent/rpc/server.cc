@@ -35,14 +35,26 @@ class GrpcServer final : public Server {
     services_.push_back(MakeImageService(context));
     services_.push_back(MakeCompatService(context));
     services_.push_back(MakeEventService(context));
+    if (context.role == NodeRole::kHost) services_.push_back(MakeVmService(context));
+    if (context.role == NodeRole::kGuest) services_.push_back(MakeGuestService(context));
   }
 
-  Status Listen(const std::filesystem::path& socket) {
+  Status Listen(const ServerOptions& options) {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     Configure(builder);
+    if (options.tls) {
+      ASSIGN_OR_RETURN(const auto credentials, MakeServerCredentials(*options.tls));
+      builder.AddListeningPort(options.tls->address, credentials, &port_);
+    }
     server_ = builder.BuildAndStart();
+    // gRPC says no more than that: an address in use, or a certificate that is none.
+    if (!server_ && options.tls) {
+      return Unavailable(
+          "cannot listen on ", options.tls->address,
+          ": is it in use, and do server.certificate and server.key belong together?");
+    }
     if (!server_) return Internal("cannot make the gRPC server");
     SetServing(true);
     auto give = [this](UniqueFd connection) {
@@ -50,9 +62,11 @@ class GrpcServer final : public Server {
       ::fcntl(connection.get(), F_SETFL, flags | O_NONBLOCK);
       grpc::AddInsecureChannelFromFd(server_.get(), connection.release());
     };
-    ASSIGN_OR_RETURN(acceptor_, Acceptor::Listen(strand_, socket, std::move(give)));
+    ASSIGN_OR_RETURN(acceptor_, Acceptor::Listen(strand_, options.socket, std::move(give)));
     return absl::OkStatus();
   }
+
+  int port() const override { return port_; }
 
   void SetServing(bool serving) override {
     if (server_) server_->GetHealthCheckService()->SetServingStatus(serving);
@@ -86,15 +100,16 @@ class GrpcServer final : public Server {
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<Acceptor> acceptor_;
+  int port_ = 0;
   std::jthread shutdown_;
 };
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Server>> Server::Start(const std::filesystem::path& socket,
+StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                 const Context& context) {
   auto server = std::make_unique<GrpcServer>(context);
-  RETURN_IF_ERROR(server->Listen(socket));
+  RETURN_IF_ERROR(server->Listen(options));
   return server;
 }
 

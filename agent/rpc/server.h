@@ -4,19 +4,30 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "agent/rpc/context.h"
+#include "agent/rpc/tls.h"
 
 namespace claw::rpc {
 
-// The gRPC server: the services, health and reflection on one unix socket.
+// Where a server listens.
+struct ServerOptions {
+  std::filesystem::path socket{};  // mode 0660
+  std::optional<TlsListen> tls{};  // absent: nobody is served over a network
+};
+
+// The gRPC server: the services, health and reflection.
 class Server {
  public:
-  // Listens on `socket` (mode 0660). The context outlives the server.
-  static StatusOr<std::unique_ptr<Server>> Start(const std::filesystem::path& socket,
+  // The context outlives the server.
+  static StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                  const Context& context);
   // After a Shutdown that is done.
   virtual ~Server() = default;
+
+  // Of the network; 0: nobody is served there.
+  virtual int port() const = 0;
 
   // What the health service answers.
   virtual void SetServing(bool serving) = 0;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "drivers/image/digest.h"
+#include "agent/base/digest.h"
 #include "drivers/image/errors.h"
 #include "drivers/image/manifest.h"
 

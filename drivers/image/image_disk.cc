@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "agent/base/digest.h"
 #include "agent/base/file.h"
 #include "agent/base/id.h"
 #include "agent/base/unique_fd.h"
 #include "agent/model/json.h"
-#include "drivers/image/digest.h"
 #include "drivers/image/errors.h"
 #include "drivers/image/unpack.h"
 

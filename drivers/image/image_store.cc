@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/base/digest.h"
 #include "agent/base/file.h"
-#include "drivers/image/digest.h"
 #include "drivers/image/errors.h"
 #include "drivers/image/image_disk.h"
 #include "drivers/image/layout.h"

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "agent/base/bytes.h"
+#include "agent/base/digest.h"
 #include "agent/base/unique_fd.h"
-#include "drivers/image/digest.h"
 #include "drivers/image/errors.h"
 
 namespace claw::image {

@@ -5,9 +5,9 @@
 #include <cerrno>
 
 #include "agent/base/bytes.h"
+#include "agent/base/digest.h"
 #include "agent/base/file.h"
 #include "agent/base/unique_fd.h"
-#include "drivers/image/digest.h"
 #include "drivers/image/errors.h"
 
 namespace claw::image {

@@ -2,7 +2,7 @@
 
 #include <sys/utsname.h>
 
-#include "drivers/image/digest.h"
+#include "agent/base/digest.h"
 #include "drivers/image/errors.h"
 
 namespace claw::image {

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "drivers/image/digest.h"
+#include "agent/base/digest.h"
 #include "drivers/image/errors.h"
 #include "drivers/image/image_store.h"
 

@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <climits>
 
+#include "agent/base/digest.h"
 #include "agent/base/unique_fd.h"
-#include "drivers/image/digest.h"
 #include "drivers/image/errors.h"
 #include "drivers/image/sanitize.h"
 

@@ -12,6 +12,7 @@ namespace claw::test {
 class FakeClock final : public Clock {
  public:
   Time Now() const override { return FromMicros(micros_.fetch_add(1)); }
+  void Set(Time time) { micros_ = ToMicros(time); }
   void Advance(std::chrono::microseconds by) { micros_.fetch_add(by.count()); }
 
  private:

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "drivers/image/digest.h"
+#include "agent/base/digest.h"
 #include "drivers/image/manifest.h"
 
 namespace claw::test {
@@ -77,7 +77,7 @@ void PutEntry(std::string& tar, const TarEntry& entry) {
 }
 
 std::string PutBlob(const fs::path& layout, const std::string& bytes) {
-  const std::string digest = image::DigestOf(bytes);
+  const std::string digest = DigestOf(bytes);
   WriteBytes(BlobFile(layout, digest), bytes);
   return digest;
 }
@@ -101,7 +101,7 @@ Json PutImage(const fs::path& layout, const ImageSpec& image) {
   for (const ImageLayer& layer : image.layers) {
     const std::string tar = TarOf(layer);
     const std::string blob = Compress(tar, layer.compression);
-    diff_ids.push_back(image::DigestOf(image.wrong_diff_ids ? tar + "x" : tar));
+    diff_ids.push_back(DigestOf(image.wrong_diff_ids ? tar + "x" : tar));
     const std::string suffix = layer.compression == "none" ? "" : "+" + layer.compression;
     layers.push_back({{"mediaType", "application/vnd.oci.image.layer.v1.tar" + suffix},
                       {"digest", PutBlob(layout, blob)},
@@ -148,7 +148,7 @@ std::string ReadBytes(const fs::path& file) {
 }
 
 fs::path BlobFile(const fs::path& layout, std::string_view digest) {
-  return layout / "blobs" / "sha256" / std::string(image::DigestHex(digest));
+  return layout / "blobs" / "sha256" / std::string(DigestHex(digest));
 }
 
 std::string MakeTar(const std::vector<TarEntry>& entries) {
@@ -242,12 +242,12 @@ void WriteDockerArchive(const fs::path& file, const ImageSpec& image,
   std::vector<std::string> diff_ids;
   for (const ImageLayer& layer : image.layers) {
     const std::string tar = TarOf(layer);
-    diff_ids.push_back(image::DigestOf(tar));
-    names.push_back(std::string(image::DigestHex(diff_ids.back())) + ".tar");
+    diff_ids.push_back(DigestOf(tar));
+    names.push_back(std::string(DigestHex(diff_ids.back())) + ".tar");
     entries.push_back({.name = names.back(), .content = tar, .mode = 0644});
   }
   const std::string config = MakeConfig(image, diff_ids).dump();
-  const std::string config_name = std::string(image::DigestHex(image::DigestOf(config))) + ".json";
+  const std::string config_name = std::string(DigestHex(DigestOf(config))) + ".json";
   entries.push_back({.name = config_name, .content = config, .mode = 0644});
   const Json manifest = Json::array(
       {{{"Config", config_name}, {"RepoTags", Json::array({reference})}, {"Layers", names}}});
