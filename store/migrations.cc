@@ -49,6 +49,8 @@ constexpr std::array kMigrations = {
     Migration{7, "what tenants may do on the network",
               R"(CREATE TABLE network_policies (name TEXT PRIMARY KEY, body TEXT,
                                                 checksum INTEGER);)"},
+    Migration{8, "the host's virtual machines",
+              R"(CREATE TABLE vms (name TEXT PRIMARY KEY, body TEXT, checksum INTEGER);)"},
 };
 
 StatusOr<int> SchemaVersion(Connection& db) {

@@ -54,6 +54,10 @@ Status LoadUsages(Connection& db, BadRows& bad, std::vector<TenantUsage>& usages
 Status PutNodeState(Connection& db, const NodeState& state);
 Status LoadNodeState(Connection& db, BadRows& bad, std::optional<NodeState>& state);
 
+Status PutVm(Connection& db, const Vm& vm);
+Status DeleteVm(Connection& db, const std::string& name);
+Status LoadVms(Connection& db, BadRows& bad, std::vector<Vm>& vms);
+
 Status PutRequest(Connection& db, const RequestRecord& request);
 Status DeleteRequest(Connection& db, const std::string& request_id);
 Status LoadRequests(Connection& db, BadRows& bad, std::vector<RequestRecord>& requests);

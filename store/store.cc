@@ -39,6 +39,7 @@ Status LoadRecords(Connection& db, bool new_after_loss, Time now, Loaded& loaded
   RETURN_IF_ERROR(LoadImages(db, bad, loaded.snapshot.images));
   RETURN_IF_ERROR(LoadVerdicts(db, bad, loaded.snapshot.verdicts));
   RETURN_IF_ERROR(LoadOverrides(db, bad, loaded.snapshot.overrides));
+  RETURN_IF_ERROR(LoadVms(db, bad, loaded.snapshot.vms));
   RETURN_IF_ERROR(LoadNetworkPolicies(db, bad, loaded.snapshot.network_policies));
   RETURN_IF_ERROR(LoadOverheads(db, bad, loaded.snapshot.overheads));
   RETURN_IF_ERROR(LoadUsages(db, bad, loaded.snapshot.usages));

@@ -19,6 +19,7 @@
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
 #include "agent/model/usage.h"
+#include "agent/model/vm.h"
 
 namespace claw::store {
 
@@ -54,6 +55,7 @@ struct Snapshot {
   std::vector<NamedNetworkPolicy> network_policies{};
   std::vector<OverheadRecord> overheads{};
   std::vector<TenantUsage> usages{};
+  std::vector<Vm> vms{};
   std::vector<RequestRecord> requests{};
   std::optional<NodeState> node_state{};  // absent: it was never written
   int64_t last_revision = 0;              // of the newest event ever written; 0: none
@@ -82,6 +84,8 @@ class Transaction {
   virtual Status AddTenantUsage(const TenantUsage& more) = 0;
   virtual Status DeleteTenantUsage(const std::string& tenant) = 0;
   virtual Status PutNodeState(const NodeState& state) = 0;
+  virtual Status PutVm(const Vm& vm) = 0;
+  virtual Status DeleteVm(const std::string& name) = 0;
   virtual Status PutRequest(const RequestRecord& request) = 0;
   virtual Status DeleteRequest(const std::string& request_id) = 0;
   // The revision is set by the caller. ALREADY_EXISTS if it has been used, INVALID_ARGUMENT if it

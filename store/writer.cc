@@ -42,6 +42,8 @@ class RecordTransaction final : public Transaction {
     return store::DeleteUsage(db_, tenant);
   }
   Status PutNodeState(const NodeState& state) override { return store::PutNodeState(db_, state); }
+  Status PutVm(const Vm& vm) override { return store::PutVm(db_, vm); }
+  Status DeleteVm(const std::string& name) override { return store::DeleteVm(db_, name); }
   Status PutRequest(const RequestRecord& request) override {
     return store::PutRequest(db_, request);
   }

@@ -12,6 +12,7 @@
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
 #include "agent/model/usage.h"
+#include "agent/model/vm.h"
 
 namespace claw {
 
@@ -26,6 +27,7 @@ std::string ToJson(const CompatOverride& value);
 std::string ToJson(const OverheadRecord& record);
 std::string ToJson(const TenantUsage& usage);
 std::string ToJson(const NodeState& state);
+std::string ToJson(const Vm& vm);
 std::string ToJson(const NetworkPolicy& policy);  // part of records; not read by itself
 std::string ToJson(const NamedNetworkPolicy& named);
 
@@ -37,6 +39,7 @@ StatusOr<CompatOverride> CompatOverrideFromJson(std::string_view text);
 StatusOr<OverheadRecord> OverheadRecordFromJson(std::string_view text);
 StatusOr<TenantUsage> TenantUsageFromJson(std::string_view text);
 StatusOr<NodeState> NodeStateFromJson(std::string_view text);
+StatusOr<Vm> VmFromJson(std::string_view text);
 StatusOr<NamedNetworkPolicy> NamedNetworkPolicyFromJson(std::string_view text);
 
 }  // namespace claw

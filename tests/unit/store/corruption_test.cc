@@ -271,17 +271,19 @@ TEST_CASE("every kind of row is set aside alone") {
          "INSERT INTO verdicts VALUES ('sha256:1 amd64 ptrace 1', '{}', 2);"
          "INSERT INTO overrides VALUES ('sha256:1', '{\"image_digest\":\"sha256:2\"}', 3);"
          "INSERT INTO network_policies VALUES ('web', '{\"name\":\"web\"}', 4);"
+         "INSERT INTO vms VALUES ('a', '{\"name\":\"a\"}', 5);"
          "INSERT INTO requests VALUES (NULL, '{}', 1.5);"
          "UPDATE events SET subject = 'elsewhere' WHERE revision = 30;");
   const auto store = MustOpen(folder.database());
-  REQUIRE(store->quarantined().size() == 7);
+  REQUIRE(store->quarantined().size() == 8);
   CHECK(store->quarantined()[0].what == "tenants/odd");
   CHECK(store->quarantined()[1].what == "images/\\xff\\x00");
   CHECK(store->quarantined()[2].what == "verdicts/sha256:1 amd64 ptrace 1");
   CHECK(store->quarantined()[3].what == "overrides/sha256:1");
-  CHECK(store->quarantined()[4].what == "network_policies/web");
-  CHECK(store->quarantined()[5].what == "requests/");
-  CHECK(store->quarantined()[6].what == "events/30 elsewhere");
+  CHECK(store->quarantined()[4].what == "vms/a");
+  CHECK(store->quarantined()[5].what == "network_policies/web");
+  CHECK(store->quarantined()[6].what == "requests/");
+  CHECK(store->quarantined()[7].what == "events/30 elsewhere");
   const Snapshot snapshot = store->TakeSnapshot();
   CHECK(snapshot.tenants.size() == 1);
   CHECK(snapshot.sandboxes.size() == 3);

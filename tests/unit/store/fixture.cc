@@ -141,6 +141,23 @@ NamedNetworkPolicy MakeNetworkPolicy(const std::string& name) {
           .updated_at = FromMicros(1764000000000012)};
 }
 
+Vm MakeVm(const std::string& name) {
+  return {.spec = {.name = name, .cpus = 4, .memory_bytes = 2 * kGiB, .disk_bytes = 10 * kGiB},
+          .uuid = "3b241101-e2bb-4255-8caf-4136c566a962",
+          .state = VmState::kSuspended,
+          .revision = 9,
+          .overhead_bytes = 96 * kMiB,
+          .image_digest = "sha256:1234",
+          .port = 40123,
+          .cordoned = true,
+          .cordon_reason = "new image",
+          .failure = "none",
+          .boot_id = "b-1",
+          .created_at = FromMicros(1764000000000013),
+          .started_at = FromMicros(1764000000000014),
+          .certificate_expires_at = FromMicros(1764000000000015)};
+}
+
 OverheadRecord MakeOverhead(const std::string& digest) {
   OverheadRecord record;
   record.sandboxes = {.image_digest = digest,

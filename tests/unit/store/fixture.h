@@ -39,6 +39,7 @@ Image MakeImage(const std::string& digest);
 CompatVerdict MakeVerdict(const std::string& digest);
 CompatOverride MakeOverride(const std::string& digest);
 NamedNetworkPolicy MakeNetworkPolicy(const std::string& name);
+Vm MakeVm(const std::string& name);
 OverheadRecord MakeOverhead(const std::string& digest);
 RequestRecord MakeRequest(const std::string& id);
 Event MakeEvent(int64_t revision, const std::string& subject = "sandboxes/0123456789abcdef");

@@ -45,7 +45,9 @@ TEST_CASE("a database of each older schema is brought up to date with all its re
                              .cordoned_at = FromMicros(1764000000000010),
                              .controller_generation = 7};
     CHECK(snapshot.node_state == (version >= 6 ? std::optional(cordoned) : std::nullopt));
-    CHECK(snapshot.network_policies.empty());
+    CHECK(snapshot.network_policies == (version >= 7 ? std::vector{MakeNetworkPolicy("web")}
+                                                     : std::vector<NamedNetworkPolicy>{}));
+    CHECK(snapshot.vms.empty());
     CHECK(snapshot.last_revision == 4);
     const auto events = store->ReadEvents({.after_revision = 1, .subject = "node"});
     REQUIRE(events.ok());

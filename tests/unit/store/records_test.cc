@@ -25,6 +25,7 @@ TEST_CASE("a new store is empty") {
   CHECK(snapshot.verdicts.empty());
   CHECK(snapshot.overrides.empty());
   CHECK(snapshot.network_policies.empty());
+  CHECK(snapshot.vms.empty());
   CHECK(snapshot.overheads.empty());
   CHECK(snapshot.usages.empty());
   CHECK(snapshot.requests.empty());
@@ -45,6 +46,7 @@ TEST_CASE("every kind of record comes back as it was written") {
       RETURN_IF_ERROR(transaction.PutVerdict(MakeVerdict(kDigest)));
       RETURN_IF_ERROR(transaction.PutOverride(MakeOverride(kDigest)));
       RETURN_IF_ERROR(transaction.PutNetworkPolicy(MakeNetworkPolicy("web")));
+      RETURN_IF_ERROR(transaction.PutVm(MakeVm("mac")));
       RETURN_IF_ERROR(transaction.PutOverhead(MakeOverhead("sha256:gone")));
       RETURN_IF_ERROR(transaction.PutOverhead(MakeOverhead(kDigest)));
       RETURN_IF_ERROR(transaction.DeleteOverhead(OverheadKey(MakeOverhead("sha256:gone"))));
@@ -63,6 +65,7 @@ TEST_CASE("every kind of record comes back as it was written") {
   CHECK(snapshot.verdicts == std::vector{MakeVerdict(kDigest)});
   CHECK(snapshot.overrides == std::vector{MakeOverride(kDigest)});
   CHECK(snapshot.network_policies == std::vector{MakeNetworkPolicy("web")});
+  CHECK(snapshot.vms == std::vector{MakeVm("mac")});
   CHECK(snapshot.overheads == std::vector{MakeOverhead(kDigest)});
   CHECK(snapshot.requests == std::vector{MakeRequest("r-1")});
   CHECK(snapshot.node_state == kCordoned);
@@ -82,6 +85,8 @@ TEST_CASE("Put replaces, Delete removes, and deleting what is not there is OK") 
         RETURN_IF_ERROR(transaction.PutOverride(MakeOverride(name)));
         RETURN_IF_ERROR(transaction.PutNetworkPolicy({.name = name}));
         RETURN_IF_ERROR(transaction.PutNetworkPolicy(MakeNetworkPolicy(name)));
+        RETURN_IF_ERROR(transaction.PutVm({.spec = {.name = name}}));
+        RETURN_IF_ERROR(transaction.PutVm(MakeVm(name)));
         RETURN_IF_ERROR(transaction.PutRequest(MakeRequest(name)));
       }
       RETURN_IF_ERROR(transaction.PutSandbox(MakeSandbox("0123456789abcdef")));
@@ -93,6 +98,8 @@ TEST_CASE("Put replaces, Delete removes, and deleting what is not there is OK") 
       RETURN_IF_ERROR(transaction.DeleteOverride("a"));
       RETURN_IF_ERROR(transaction.DeleteNetworkPolicy("a"));
       RETURN_IF_ERROR(transaction.DeleteNetworkPolicy("never was"));
+      RETURN_IF_ERROR(transaction.DeleteVm("a"));
+      RETURN_IF_ERROR(transaction.DeleteVm("never was"));
       RETURN_IF_ERROR(transaction.DeleteRequest("a"));
       RETURN_IF_ERROR(transaction.DeleteSandbox("fedcba9876543210"));
       return transaction.DeleteSandbox("never was");
@@ -105,6 +112,7 @@ TEST_CASE("Put replaces, Delete removes, and deleting what is not there is OK") 
   CHECK(snapshot.verdicts == std::vector{MakeVerdict("b")});
   CHECK(snapshot.overrides == std::vector{MakeOverride("b")});
   CHECK(snapshot.network_policies == std::vector{MakeNetworkPolicy("b")});
+  CHECK(snapshot.vms == std::vector{MakeVm("b")});
   CHECK(snapshot.requests == std::vector{MakeRequest("b")});
   CHECK(snapshot.sandboxes == std::vector{changed});
 }
