@@ -11,6 +11,7 @@
 #include "agent/base/status.h"
 #include "agent/budget/ledger.h"
 #include "agent/model/isolation.h"
+#include "agent/model/node_role.h"
 
 namespace claw {
 
@@ -29,6 +30,7 @@ struct Config {
   std::filesystem::path state_dir = "/var/lib/clawlet";
   std::filesystem::path run_dir = "/run/clawlet";
   NodeClass node_class = NodeClass::kStandard;
+  NodeRole role = NodeRole::kHost;
   // As ParsePairs reads them; empty: none.
   std::string labels{};
   std::string taints{};
@@ -85,8 +87,31 @@ struct Config {
     std::string exceptions{};
   };
   Network network{};
+  // [vm]
+  struct VirtualMachines {
+    bool enabled = false;
+    std::string uri{};                 // libvirt's; empty: one of the agent's own
+    std::string type{};                // "hvf", "kvm", "qemu"; empty: the first that works here
+    std::filesystem::path emulator{};  // empty: as libvirt finds it
+    std::filesystem::path image = "/usr/share/clawlet/guest-image";
+    int64_t most = 0;
+    int64_t cpus = 2;
+    int64_t memory_bytes = kGiB;
+    int64_t disk_bytes = 8 * kGiB;
+    int64_t overhead_bytes = 256 * kMiB;
+    int64_t start_seconds = 120;
+    int64_t stop_seconds = 30;
+  };
+  VirtualMachines vm{};
   // [server]
   std::filesystem::path socket{};  // empty: clawlet.sock in run_dir
+  struct Tls {
+    std::string listen{};  // as ParseTcpAddress reads it; empty: nobody is served over a network
+    std::filesystem::path certificate{};
+    std::filesystem::path key{};
+    std::filesystem::path client_ca{};
+  };
+  Tls tls{};
   // [drivers], [drivers.runc], [drivers.gvisor]
   std::string conmon = "conmon";
   std::filesystem::path starter{};        // empty: beside the agent, or in ../libexec/clawlet

@@ -73,3 +73,10 @@ target_link_libraries(bench_network PRIVATE claw_options claw_network claw_proto
                       nlohmann_json::nlohmann_json)
 target_compile_definitions(bench_network PRIVATE CLAW_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 add_dependencies(bench_network clawlet clawctl clawlet-starter)
+
+add_executable(bench_vm EXCLUDE_FROM_ALL bench/vm_bench.cc bench/agent_process.cc bench/report.cc)
+target_link_libraries(bench_vm PRIVATE claw_options claw_base claw_proto CLI11::CLI11
+                      nlohmann_json::nlohmann_json)
+target_compile_definitions(bench_vm PRIVATE CLAW_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}"
+                           CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+add_dependencies(bench_vm clawlet clawctl clawlet-starter)

@@ -6,3 +6,11 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND NOT CLAW_SANITIZE AND TARGET cla
   # Two virtual processors want two real ones.
   set_tests_properties(cgroup_v2_test PROPERTIES LABELS vm TIMEOUT 600 PROCESSORS 2)
 endif()
+
+# Boots what tools/test makes with the preset arm64 and tools/guest-image.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND NOT CLAW_SANITIZE AND TARGET clawlet)
+  claw_test(e2e_vm_test LABEL vm TIMEOUT 900
+    SOURCES e2e/vm_test.cc LINK claw_test_agent)
+  target_compile_definitions(e2e_vm_test PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  set_tests_properties(e2e_vm_test PROPERTIES PROCESSORS 2)
+endif()

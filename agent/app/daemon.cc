@@ -14,11 +14,13 @@
 #include "agent/app/log.h"
 #include "agent/app/network_keys.h"
 #include "agent/app/node_config.h"
+#include "agent/app/vm_keys.h"
 #include "agent/base/file.h"
 #include "agent/base/unix_socket.h"
 #include "agent/host/hardening.h"
 #include "agent/host/pressure.h"
 #include "agent/host/room.h"
+#include "agent/host/system_clock.h"
 #include "agent/metrics/exposition.h"
 #include "drivers/gvisor/gvisor_driver.h"
 #include "drivers/runc/legacy_driver.h"
@@ -184,7 +186,8 @@ Status Daemon::MakeNode() {
       .limit_memory = [this](int64_t bytes) { return LimitMemory(bytes); },
       .read_pressure = [this] { return ReadPressure(); },
       .read_room = [state = config_.state_dir] { return host::ReadRoom(state); },
-      .shrink_caches = [this] { return ShrinkCaches(); }};
+      .shrink_caches = [this] { return ShrinkCaches(); },
+      .vms = MakeVmDeps(config_, version_, clock_)};
   for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
   logger_->info("clawlet {} on {}: {} of memory, {} for tenants, cgroups {} ({})", version_,
                 config.node_id, FormatBytes(config.capacity_bytes),
@@ -204,6 +207,8 @@ Status Daemon::MakeNode() {
       .clock = clock_,
       .agent_version = version_,
       .cgroup_mode = std::string(cgroups_->mode()),
+      .role = config_.role,
+      .guest = {.set_clock = host::SetClock, .power_off = [this] { PowerOff(); }},
       .log_fault = [logger = logger_](const std::string& fault) { logger->error("{}", fault); }});
   return absl::OkStatus();
 }
@@ -223,7 +228,15 @@ int Daemon::Run() {
   RemoveOwnCgroup();
   if (!outcome.ok()) logger_->error("{}", ToLogString(outcome));
   logger_->flush();
-  return outcome.ok() ? 0 : 1;
+  if (!outcome.ok()) return 1;
+  return power_off_ ? kPowerOff : 0;
+}
+
+void Daemon::PowerOff() {
+  logger_->info("told to end, and to switch the machine off");
+  power_off_ = true;
+  stopping_ = true;
+  stop_asked_.NotifyAll();
 }
 
 Status Daemon::LimitMemory(int64_t bytes) {
@@ -291,10 +304,18 @@ Task<Status> Daemon::Live() {
   for (const std::string& condition : node_->conditions()) logger_->warn("{}", condition);
 
   if (!stopping_) {
-    auto server = rpc::Server::Start(config_.SocketPath(), *context_);
+    rpc::ServerOptions options{.socket = config_.SocketPath(), .tls = {}};
+    if (!config_.tls.listen.empty()) {
+      options.tls = rpc::TlsListen{.address = config_.tls.listen,
+                                   .certificate = config_.tls.certificate,
+                                   .key = config_.tls.key,
+                                   .client_ca = config_.tls.client_ca};
+    }
+    auto server = rpc::Server::Start(options, *context_);
     if (!server.ok()) co_return server.status();
     server_ = *std::move(server);
     logger_->info("serving on {}", config_.SocketPath().string());
+    if (options.tls) logger_->info("serving with TLS on {}", options.tls->address);
     const Status told = ServeMetrics();
     if (!told.ok()) {
       co_await StopServer();

@@ -30,7 +30,11 @@ class Daemon {
   Daemon(CommandLine command_line, std::string version, std::shared_ptr<spdlog::logger> logger);
   ~Daemon();
 
-  // Recovers, serves, and drains on a signal. Answers with the exit code. Sandboxes go on running.
+  // What the init of a guest takes for the wish to be switched off.
+  static constexpr int kPowerOff = 99;
+
+  // Recovers, serves, and drains on a signal. Answers with the exit code: 0, 1 or kPowerOff.
+  // Sandboxes go on running.
   int Run();
 
  private:
@@ -48,6 +52,8 @@ class Daemon {
   lifecycle::Task<void> HandleSignals();
   lifecycle::Task<void> LogEvents();
   void ReloadLogLevel();
+  // Ends the agent; what started it switches the machine off.
+  void PowerOff();
   // Around all sandboxes, read back. Blocks.
   Status LimitMemory(int64_t bytes);
   lifecycle::Task<void> LookAtPressure();
@@ -71,6 +77,7 @@ class Daemon {
   boost::asio::signal_set signals_;
   lifecycle::Notifier stop_asked_;
   bool stopping_ = false;
+  bool power_off_ = false;
   bool recovered_ = false;  // the node knows what runs
   std::unique_ptr<lifecycle::BlockingPool> pool_;
   std::unique_ptr<host::Cgroups> cgroups_;

@@ -1,5 +1,6 @@
 #include "agent/app/node_config.h"
 
+#include "agent/app/vm_keys.h"
 #include "agent/base/words.h"
 
 namespace claw {
@@ -58,6 +59,7 @@ StatusOr<lifecycle::NodeConfig> MakeNodeConfig(const Config& config, const host:
   node.cpu_overcommit_percent = config.cpu_overcommit_percent;
   node.min_free_disk_bytes = config.min_free_disk_bytes;
   node.allow_compat_baseline = config.compat_baseline;
+  node.vms = MakeVmRules(config);
   node.max_override_time = std::chrono::hours(config.max_override_hours);
   return node;
 }

@@ -1,6 +1,7 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
+#include "agent/lifecycle/vms.h"
 
 namespace claw::lifecycle {
 
@@ -18,7 +19,9 @@ MemoryView Node::memory() const {
     view.measured_overhead_bytes += entry->used_overhead_bytes;
   }
   view.charged_test_bytes = CompatBytes();
-  view.charged_bytes = SaturatingAdd(held.charged_bytes(), view.charged_test_bytes);
+  view.charged_vm_bytes = vms_->ChargedBytes();
+  view.charged_bytes = SaturatingAdd(SaturatingAdd(held.charged_bytes(), view.charged_test_bytes),
+                                     view.charged_vm_bytes);
   view.required_bytes = budget::RequiredBytes(Holdings(), burst_);
   return view;
 }

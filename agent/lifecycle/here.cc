@@ -3,6 +3,7 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
+#include "agent/lifecycle/vms.h"
 #include "agent/policy/network.h"
 
 namespace claw::lifecycle {
@@ -132,7 +133,7 @@ const placement::Target& Node::Here() const {
         state_.cordon_reason.empty() ? StrCat("by ", state_.cordoned_by) : state_.cordon_reason;
   }
   here_.allocatable_bytes = budget::Allocatable(config_.capacity_bytes, config_.reserves);
-  here_.other_bytes = CompatBytes();
+  here_.other_bytes = SaturatingAdd(CompatBytes(), vms_->ChargedBytes());
   here_.burst = &burst_;
   here_.cpus = deps_.host.cpus;
   here_.cpu_millis = deps_.host.cpus * int64_t{10} * config_.cpu_overcommit_percent;

@@ -6,6 +6,7 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/compat.h"
 #include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/vms.h"
 
 namespace claw::lifecycle {
 
@@ -35,6 +36,7 @@ Node::Node(NodeDeps deps, NodeConfig config)
     start_gates_[name] = std::make_shared<StartGate>(deps_.strand, at_once, config_.start_queue);
   }
   ListenToNetwork();
+  vms_ = std::make_unique<Vms>(*this, std::move(deps_.vms), config_.vms);
 }
 
 Node::~Node() = default;
@@ -86,6 +88,9 @@ std::vector<std::string> Node::conditions() const {
   }
   if (dial_.band() >= PressureBand::kRefuse) {
     problems.push_back("takes no new work: the node is short of memory");
+  }
+  if (vms_->enabled() && !vms_->problem().empty() && !vms_->List().empty()) {
+    problems.push_back(StrCat("VMs: ", vms_->problem()));
   }
   if (!network_.problem().empty()) problems.push_back(StrCat("network: ", network_.problem()));
   if (!store_problem_.empty()) problems.push_back(StrCat("store: ", store_problem_));

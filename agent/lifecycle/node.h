@@ -108,6 +108,8 @@ class Node {
   // by itself before each start, with each measurement and as long as there is pressure; the agent
   // calls it when the kernel tells of a stall.
   Task<void> LookAtPressure();
+  class Vms;  // vms.h
+  Vms& vms() const { return *vms_; }
   // chargeback.cc
   Tally TakeTally();
   const Counters& counters() const { return counters_; }
@@ -122,7 +124,6 @@ class Node {
   Task<StatusOr<Sandbox>> SetSandboxNetwork(Call call, std::string name,
                                             std::optional<NetworkPolicy> policy);
   Task<StatusOr<std::vector<NetworkView>>> ShowNetworks(std::string name);  // empty: all
-
   // stop.cc
   Task<StatusOr<Sandbox>> StopSandbox(Call call, std::string name,
                                       std::optional<std::chrono::milliseconds> grace);
@@ -159,7 +160,6 @@ class Node {
   std::unique_ptr<EventSubscription> Subscribe();
   // Of the newest durable event: the state that the node shows lacks nothing up to it.
   int64_t revision() const { return durable_revision_; }
-
   NodeCounts counts() const;
   const host::HostInfo& host() const { return deps_.host; }
   const NodeConfig& config() const { return config_; }
@@ -168,7 +168,6 @@ class Node {
   std::vector<std::string> conditions() const;  // what is wrong; empty: ready
   Time started_at() const { return started_at_; }
   const std::string& incarnation() const { return incarnation_; }
-
   // check.cc: looks at the node anew.
   Task<std::vector<NodeCheck>> CheckNode();
   bool hardened() const;  // the config says so, and every check passed when it was last looked
@@ -431,6 +430,7 @@ class Node {
   std::map<std::string, std::shared_ptr<StartGate>> start_gates_;  // by driver
   std::map<std::string, NamedNetworkPolicy> network_policies_;
   NetworkKeeper network_;
+  std::unique_ptr<Vms> vms_;
   Status memory_limit_ = Unavailable("the limit around all sandboxes has not been set");
   std::map<std::string, store::RequestRecord> requests_;
   std::map<std::string, std::shared_ptr<Notifier>> requests_under_way_;

@@ -14,6 +14,7 @@
 #include "agent/budget/overhead.h"
 #include "agent/host/host_info.h"
 #include "agent/lifecycle/async.h"
+#include "agent/lifecycle/vm_parts.h"
 #include "agent/model/compat.h"
 #include "agent/model/hardening.h"
 #include "agent/model/host_room.h"
@@ -52,6 +53,7 @@ struct NodeDeps {
   // Blocks; for pool threads. Gives caches back, of the agent and of sandboxes; answers with what
   // was done, in a sentence. Empty: there are none.
   std::function<std::string()> shrink_caches{};
+  VmDeps vms{};
 };
 
 struct NodeConfig {
@@ -91,6 +93,7 @@ struct NodeConfig {
   int64_t cpu_overcommit_percent = 0;  // of the CPUs, for the sum of all ceilings; 0: no bound
   int64_t min_free_disk_bytes = 0;     // less is too little for another sandbox
   int64_t start_queue = 256;           // starts of one driver that wait for their turn
+  VmRules vms{};
 };
 
 }  // namespace claw::lifecycle

@@ -6,10 +6,12 @@
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/plan.h"
+#include "agent/lifecycle/vms.h"
 
 namespace claw::lifecycle {
 
 Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quarantined> quarantined) {
+  std::vector<Vm> vms = std::move(snapshot.vms);
   LoadSnapshot(std::move(snapshot));
   for (const store::Quarantined& item : quarantined) {
     co_await Report("store.quarantined", "node",
@@ -52,6 +54,7 @@ Task<Status> Node::Recover(store::Snapshot snapshot, std::vector<store::Quaranti
     }
   }
   co_await RecoverNetworks();
+  co_await vms_->Recover(std::move(vms));
   // A restart may have come between a change of trust and the end of what rested on it.
   const Status revoked = co_await AwaitRevoked(RevokeForbidden("agent"));
   if (!revoked.ok()) co_await Report("sandbox.not_revoked", "node", ToLogString(revoked));

@@ -99,6 +99,7 @@ struct MemoryView {
   int64_t charged_workload_bytes = 0;
   int64_t charged_overhead_bytes = 0;
   int64_t charged_test_bytes = 0;  // for tests of images that are under way
+  int64_t charged_vm_bytes = 0;    // guests and what runs them
   // What the sandboxes that run used when they were last measured, page cache left out.
   int64_t measured_workload_bytes = 0;
   int64_t measured_overhead_bytes = 0;

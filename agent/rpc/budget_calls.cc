@@ -153,6 +153,7 @@ Task<StatusOr<pb::Budget>> GetBudget(const Context& context, const pb::GetBudget
   budget.set_charged_workload_bytes(memory.charged_workload_bytes);
   budget.set_charged_overhead_bytes(memory.charged_overhead_bytes);
   budget.set_charged_test_bytes(memory.charged_test_bytes);
+  budget.set_charged_vm_bytes(memory.charged_vm_bytes);
   budget.set_measured_workload_bytes(memory.measured_workload_bytes);
   budget.set_measured_overhead_bytes(memory.measured_overhead_bytes);
   budget.set_workload_bytes(wanted.workload_bytes);

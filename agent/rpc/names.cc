@@ -81,6 +81,12 @@ StatusOr<std::string> ParseNetworkPolicyName(std::string_view field, std::string
   return policy;
 }
 
+StatusOr<std::string> ParseVmName(std::string_view field, std::string_view name) {
+  ASSIGN_OR_RETURN(std::string vm, StripCollection(field, "vms/", "NAME", name));
+  RETURN_IF_ERROR(ValidateName(field, vm));
+  return vm;
+}
+
 StatusOr<std::string> ParseImageName(std::string_view field, std::string_view name) {
   ASSIGN_OR_RETURN(std::string image, StripCollection(field, "images/", "sha256:...", name));
   if (image.size() <= kMaxImageNameBytes && IsPrintable(image)) return image;

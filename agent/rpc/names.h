@@ -39,6 +39,8 @@ StatusOr<std::string> ParseReservationName(std::string_view field, std::string_v
 StatusOr<std::string> ParseTenantName(std::string_view field, std::string_view name);
 // The same, or empty for "all of them".
 StatusOr<std::string> ParseTenantFilter(std::string_view field, std::string_view name);
+// "vms/X" -> X.
+StatusOr<std::string> ParseVmName(std::string_view field, std::string_view name);
 // "networkPolicies/X" -> X.
 StatusOr<std::string> ParseNetworkPolicyName(std::string_view field, std::string_view name);
 // "images/X" -> X, a digest or a reference.

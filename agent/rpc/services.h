@@ -17,5 +17,8 @@ std::unique_ptr<grpc::Service> MakePlacementService(const Context& context);
 std::unique_ptr<grpc::Service> MakeImageService(const Context& context);
 std::unique_ptr<grpc::Service> MakeCompatService(const Context& context);
 std::unique_ptr<grpc::Service> MakeEventService(const Context& context);
+std::unique_ptr<grpc::Service> MakeVmService(const Context& context);
+// Only for a guest.
+std::unique_ptr<grpc::Service> MakeGuestService(const Context& context);
 
 }  // namespace claw::rpc

@@ -32,6 +32,8 @@ const std::map<std::string, std::string, std::less<>>& Layers() {
       {"agent/config", "main"},
       {"drivers/", "drivers"},
       {"drivers/fake/", "fake"},
+      {"drivers/guest/", "guest"},
+      {"drivers/guest/guest.h", "drivers"},
       {"drivers/gvisor/starter.cc", "starter"},
       {"vm/", "vm"},
       {"store/", "store"},
@@ -45,10 +47,10 @@ const std::map<std::string, std::string, std::less<>>& Layers() {
 
 // Layer -> the layers it sees beside itself.
 const std::map<std::string, Names, std::less<>>& Sees() {
-  static const Names kAll = {"base",  "model",   "policy",  "budget", "placement",
-                             "host",  "store",   "drivers", "vm",     "lifecycle",
-                             "fleet", "rpc",     "proto",   "main",   "fake",
-                             "tools", "clawctl", "tests",   "metrics"};
+  static const Names kAll = {"base",      "model", "policy",  "budget", "placement",
+                             "host",      "store", "drivers", "guest",  "vm",
+                             "lifecycle", "fleet", "rpc",     "proto",  "main",
+                             "fake",      "tools", "clawctl", "tests",  "metrics"};
   static const Names kBelowLifecycle = {"base", "model", "policy",  "budget", "placement",
                                         "host", "store", "drivers", "vm"};
   static const auto kSees = [] {
@@ -62,6 +64,7 @@ const std::map<std::string, Names, std::less<>>& Sees() {
         {"store", {"base", "model"}},
         {"drivers", {"base", "model", "host"}},
         {"fake", {"base", "model", "host", "drivers"}},
+        {"guest", {"base", "model", "host", "drivers", "proto"}},
         {"vm", {"base", "model", "host"}},
         {"lifecycle", kBelowLifecycle},
         {"fleet", kBelowLifecycle},
@@ -186,8 +189,8 @@ bool ParseInclude(std::string_view line, std::string_view* header, bool* quoted)
 std::string CheckInclude(std::string_view path, const std::string& layer, std::string_view header,
                          bool quoted) {
   if (IsPure(layer) && IsImpure(header)) return StrCat(layer, " is pure, <", header, "> is not");
-  if (IsProtobuf(header) && layer != "rpc" && layer != "clawctl" && layer != "tests" &&
-      layer != "main") {
+  if (IsProtobuf(header) && layer != "rpc" && layer != "guest" && layer != "clawctl" &&
+      layer != "tests" && layer != "main") {
     return StrCat(layer, " may not see protobuf or gRPC: ", header);
   }
   if (IsLinuxOnly(header) && !MayUseLinux(path)) return StrCat("Linux only: <", header, ">");

@@ -91,6 +91,7 @@ void AddAll(CLI::App& app, Context& context) {
   AddBudgetCommands(*node, context);
   AddCapacityCommand(*node, context);
   AddNetworkCommands(*node, context);
+  AddVmCommands(*node, context);
   AddTargetsCommand(*node, context);
   AddCordonCommands(*node, context);
   AddDoctorCommand(*node, context);

@@ -28,6 +28,7 @@ std::vector<Part> PartsOf(const pb::Budget& budget) {
           {"workload", budget.charged_workload_bytes(), 'W', "\033[34m"},
           {"overhead", budget.charged_overhead_bytes(), 'O', "\033[33m"},
           {"tests", budget.charged_test_bytes(), 'T', "\033[35m"},
+          {"VMs", budget.charged_vm_bytes(), 'V', "\033[94m"},
           {"bursts", budget.memory().required_bytes() - budget.memory().charged_bytes(), 'B',
            "\033[36m"},
           {"free", budget.memory().available_bytes(), '.', "\033[32m"}};

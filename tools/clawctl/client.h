@@ -17,6 +17,7 @@
 #include "claw/node/v1/placement.pb.h"
 #include "claw/node/v1/sandbox.pb.h"
 #include "claw/node/v1/tenant.pb.h"
+#include "claw/node/v1/vm.pb.h"
 
 namespace claw::ctl {
 
@@ -89,6 +90,21 @@ class Client {
   StatusOr<pb::SandboxNetwork> SetSandboxNetwork(pb::SetSandboxNetworkRequest request);
   StatusOr<pb::SandboxNetwork> GetSandboxNetwork(const std::string& name);
   StatusOr<std::vector<pb::SandboxNetwork>> ListSandboxNetworks();
+
+  // VMs are named "vms/NAME" in these.
+  StatusOr<pb::ListVmsResponse> ListVms();
+  StatusOr<pb::Vm> GetVm(const std::string& name);
+  StatusOr<pb::Vm> CreateVm(pb::CreateVmRequest request);
+  StatusOr<pb::Vm> StartVm(pb::StartVmRequest request,
+                           const std::function<void(const pb::VmProgress&)>& on_progress);
+  StatusOr<pb::Vm> StopVm(pb::StopVmRequest request);
+  StatusOr<pb::Vm> SuspendVm(pb::SuspendVmRequest request);
+  StatusOr<pb::Vm> DrainVm(pb::DrainVmRequest request);
+  StatusOr<pb::Vm> CordonVm(pb::CordonVmRequest request);
+  Status DeleteVm(pb::DeleteVmRequest request);
+  Status StreamConsole(const pb::StreamConsoleRequest& request,
+                       const std::function<void(const pb::ConsoleChunk&)>& on_chunk);
+  StatusOr<pb::GuestImage> GetGuestImage();
 
   StatusOr<pb::Tenant> CreateTenant(pb::CreateTenantRequest request);
   StatusOr<pb::Tenant> GetTenant(const std::string& name);

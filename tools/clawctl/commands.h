@@ -29,6 +29,7 @@ void AddCapacityCommand(CLI::App& parent, Context& context);
 void AddExplainCommand(CLI::App& parent, Context& context);       // explain
 void AddReservationCommands(CLI::App& parent, Context& context);  // reserve, commit, release, …
 void AddNetworkCommands(CLI::App& parent, Context& context);      // network policy, set, show
+void AddVmCommands(CLI::App& parent, Context& context);           // vm ls, create, start, …
 void AddTargetsCommand(CLI::App& parent, Context& context);       // targets
 void AddCordonCommands(CLI::App& parent, Context& context);       // cordon, uncordon
 void AddWatchCommand(CLI::App& parent, Context& context);         // watch

@@ -50,7 +50,8 @@ enum class Kind {
   kImage,
   kDigest,
   kOverride,
-  kNetworkPolicy
+  kNetworkPolicy,
+  kVm
 };
 
 Kind KindOfOption(const CLI::Option& option) {
@@ -74,6 +75,7 @@ Kind KindOfPositional(const CLI::App& command) {
   if (parent == "tenant" && is({"show", "set", "rm"})) return Kind::kTenant;
   if (parent == "network" && is({"set", "show"})) return Kind::kSandbox;
   if (parent == "policy" && is({"set", "show", "rm"})) return Kind::kNetworkPolicy;
+  if (parent == "vm" && !is({"ls", "create", "image"})) return Kind::kVm;
   if (parent == "image" && is({"inspect", "rm"})) return Kind::kImage;
   if (parent == "compat" && is({"test", "show", "accept", "rm"})) return Kind::kImage;
   if (parent == "override" && name == "add") return Kind::kDigest;
@@ -137,6 +139,12 @@ void AddNetworkPolicies(Client& client, std::vector<std::string>& out) {
   for (const auto& named : *policies) out.emplace_back(BareName(named.name()));
 }
 
+void AddVms(Client& client, std::vector<std::string>& out) {
+  const auto vms = client.ListVms();
+  if (!vms.ok()) return;
+  for (const auto& vm : vms->vms()) out.emplace_back(BareName(vm.name()));
+}
+
 void AddDigests(Client& client, std::vector<std::string>& out) {
   const auto images = client.ListImages();
   if (!images.ok()) return;
@@ -170,6 +178,8 @@ void AddNames(Context& context, Kind kind, std::vector<std::string>& out) {
       return AddOverridden(context.client(), out);
     case Kind::kNetworkPolicy:
       return AddNetworkPolicies(context.client(), out);
+    case Kind::kVm:
+      return AddVms(context.client(), out);
     case Kind::kNothing:
       return;
   }

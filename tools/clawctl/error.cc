@@ -70,6 +70,15 @@ std::string HintForNetwork(std::string_view reason) {
   return "";
 }
 
+std::string HintForVm(std::string_view reason) {
+  if (reason == "VM_NOT_FOUND") return "`clawctl node vm ls` lists them";
+  if (reason == "VM_START_FAILED") {
+    return "`clawctl node vm console NAME` shows how far the guest came";
+  }
+  if (reason == "HYPERVISOR_UNREACHABLE") return "is libvirt running, and is vm.uri right?";
+  return "";
+}
+
 // What the caller should do next; empty if the message says it all.
 std::string HintFor(const Status& status, const ErrorDetail& detail, std::string_view socket) {
   const std::string_view reason = detail.reason;
@@ -83,6 +92,7 @@ std::string HintFor(const Status& status, const ErrorDetail& detail, std::string
   }
   if (std::string hint = HintForPlacement(reason); !hint.empty()) return hint;
   if (std::string hint = HintForNetwork(reason); !hint.empty()) return hint;
+  if (std::string hint = HintForVm(reason); !hint.empty()) return hint;
   if (reason.starts_with("RUNTIME_") || reason.starts_with("DRIVER_")) {
     return "`clawctl node status` shows which runtimes work and why the others do not";
   }

@@ -5,7 +5,7 @@
 
 #include <random>
 
-#include "drivers/image/digest.h"
+#include "agent/base/digest.h"
 #include "tests/integration/image/store_fixture.h"
 #include "tests/support/registry.h"
 

@@ -4,7 +4,7 @@
 #include <thread>
 #include <vector>
 
-#include "drivers/image/digest.h"
+#include "agent/base/digest.h"
 #include "drivers/image/manifest.h"
 #include "tests/integration/image/store_fixture.h"
 #include "tests/support/registry.h"

@@ -317,6 +317,7 @@ struct FakeAgent::Server {
       : node(MakeNodeFake(state)),
         placement(MakePlacementFake(state)),
         network(MakeNetworkFake(state)),
+        vm(MakeVmFake(state)),
         tenant(state),
         sandbox(state),
         image(state),
@@ -326,6 +327,7 @@ struct FakeAgent::Server {
   std::unique_ptr<grpc::Service> node;
   std::unique_ptr<grpc::Service> placement;
   std::unique_ptr<grpc::Service> network;
+  std::unique_ptr<grpc::Service> vm;
   TenantFake tenant;
   SandboxFake sandbox;
   ImageFake image;
@@ -340,6 +342,7 @@ FakeAgent::FakeAgent(const std::string& socket) : server_(std::make_unique<Serve
   builder.RegisterService(server_->node.get());
   builder.RegisterService(server_->placement.get());
   builder.RegisterService(server_->network.get());
+  builder.RegisterService(server_->vm.get());
   builder.RegisterService(&server_->tenant);
   builder.RegisterService(&server_->sandbox);
   builder.RegisterService(&server_->image);

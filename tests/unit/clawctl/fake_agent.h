@@ -16,6 +16,7 @@
 #include "claw/node/v1/placement.pb.h"
 #include "claw/node/v1/sandbox.pb.h"
 #include "claw/node/v1/tenant.pb.h"
+#include "claw/node/v1/vm.pb.h"
 
 namespace claw::ctl::testing {
 
@@ -58,6 +59,7 @@ struct FakeState {
   std::vector<pb::Override> overrides;
   std::vector<pb::NamedNetworkPolicy> policies;
   std::vector<pb::SandboxNetwork> networks;
+  std::vector<pb::Vm> vms;
 
   // Program of every sandbox: what it writes, and how it ends. With an open standard input it then
   // echoes that until it is closed or Ctrl-D comes.
@@ -101,6 +103,8 @@ struct FakeState {
   std::vector<pb::ReleaseRequest> releases;
   std::vector<pb::PutNetworkPolicyRequest> policy_puts;
   std::vector<pb::SetSandboxNetworkRequest> network_sets;
+  std::vector<pb::CreateVmRequest> vm_creates;
+  std::vector<pb::StopVmRequest> vm_stops;
   std::vector<pb::TerminalSize> sizes;
   int stops_seen = 0;
   bool forced = false;

@@ -55,5 +55,6 @@ std::unique_ptr<grpc::Service> MakeCompatFake(FakeState& state);
 std::unique_ptr<grpc::Service> MakeNetworkFake(FakeState& state);
 std::unique_ptr<grpc::Service> MakeNodeFake(FakeState& state);
 std::unique_ptr<grpc::Service> MakePlacementFake(FakeState& state);
+std::unique_ptr<grpc::Service> MakeVmFake(FakeState& state);
 
 }  // namespace claw::ctl::testing

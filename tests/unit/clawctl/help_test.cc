@@ -55,9 +55,10 @@ bool Has(const Words& words, const std::string& word) {
 
 TEST_CASE("every command explains itself with an example", "[clawctl]") {
   const Fixture node;
-  // clawctl, completion, node and its twenty-eight commands, five of tenant, six of image, seven of
-  // compat, three of override, three of network, four of policy.
-  CHECK(CheckHelp(node, {}) == 62);
+  // clawctl, completion, node and its twenty-nine commands, five of tenant, six of image, seven of
+  // compat, three of override, three of network, four of policy,
+  // twelve of vm.
+  CHECK(CheckHelp(node, {}) == 75);
   CHECK_THAT(node.Ctl({"--help"}).out, Contains("Exit codes:") && Contains("CLAWLET_SOCKET"));
   CHECK_THAT(node.Ctl({"node", "run", "--help"}).out,
              Contains("[-- CMD ARGS...]") && Contains("=128Mi"));

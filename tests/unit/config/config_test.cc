@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
+#include "agent/app/vm_keys.h"
 #include "tests/support/temp_dir.h"
 
 namespace claw {
@@ -149,6 +150,63 @@ key = "/etc/claw/house.gpg"
   CHECK(config.signers.at("release").signatures == "https://signatures.example.com/store");
   CHECK(config.signers.at("house").key == "/etc/claw/house.gpg");
   CHECK(config.signers.at("house").signatures.empty());
+}
+
+TEST_CASE("config: a guest, and where it is reached") {
+  const std::string tls =
+      "[server]\nlisten = \"0.0.0.0:50051\"\ncertificate = \"/c.pem\"\nkey = \"/k.pem\"\n"
+      "client_ca = \"/a.pem\"\n";
+  const Config config = Parse("[node]\nrole = \"guest\"\n" + tls);
+  CHECK(config.role == NodeRole::kGuest);
+  CHECK(config.tls.listen == "0.0.0.0:50051");
+  CHECK(config.tls.certificate == "/c.pem");
+  CHECK(config.tls.key == "/k.pem");
+  CHECK(config.tls.client_ca == "/a.pem");
+  CHECK(ParseConfig(FormatConfig(config), "again.toml")->tls.client_ca == "/a.pem");
+  CHECK(Parse(tls).role == NodeRole::kHost);
+  CHECK_THAT(Mistakes("[node]\nrole = \"guest\"\n"), Catch::Contains("needs server.listen"));
+  CHECK_THAT(Mistakes("[server]\nlisten = \"0.0.0.0:1\"\nkey = \"/k\"\n"),
+             Catch::Contains("mutual TLS"));
+  CHECK_THAT(Mistakes("[server]\nlisten = \"50051\"\n"),
+             Catch::Contains("server.listen has to be"));
+  CHECK_THAT(Mistakes("[node]\nrole = \"king\"\n"), Catch::Contains("\"host\" or \"guest\""));
+}
+
+TEST_CASE("config: virtual machines") {
+  CHECK_FALSE(Parse("").vm.enabled);
+  const Config config = Parse(R"(
+[vm]
+enabled = true
+uri = "qemu:///system"
+type = "kvm"
+emulator = "/opt/qemu-system-aarch64"
+image = "/srv/guest"
+most = 3
+cpus = 4
+memory = "2Gi"
+disk = "20Gi"
+overhead = "100Mi"
+start_seconds = 60
+stop_seconds = 5
+)");
+  CHECK(config.vm.enabled);
+  CHECK(config.vm.uri == "qemu:///system");
+  CHECK(config.vm.type == "kvm");
+  CHECK(config.vm.emulator == "/opt/qemu-system-aarch64");
+  CHECK(config.vm.image == "/srv/guest");
+  const lifecycle::VmRules rules = MakeVmRules(config);
+  CHECK(rules.defaults.cpus == 4);
+  CHECK(rules.defaults.memory_bytes == 2 * kGiB);
+  CHECK(rules.defaults.disk_bytes == 20 * kGiB);
+  CHECK(rules.most == 3);
+  CHECK(rules.overhead_bytes == 100 * kMiB);
+  CHECK(rules.start_timeout == std::chrono::seconds(60));
+  CHECK(rules.stop_grace == std::chrono::seconds(5));
+  CHECK(ParseConfig(FormatConfig(config), "again.toml")->vm.memory_bytes == 2 * kGiB);
+  CHECK_THAT(Mistakes("[vm]\nmemory = \"64Mi\"\n"), Catch::Contains("at least 384 MiB"));
+  CHECK_THAT(Mistakes("[vm]\ncpus = 9\n"), Catch::Contains("between 1 and 8"));
+  CHECK_THAT(Mistakes("[vm]\ntype = \"xen\"\n"), Catch::Contains("hvf"));
+  CHECK_THAT(Mistakes("[vm]\nuri = \"a b\"\n"), Catch::Contains("libvirt URI"));
 }
 
 TEST_CASE("config: mistakes are named with their line") {

@@ -5,8 +5,8 @@
 #include <catch2/catch.hpp>
 
 #include "agent/base/bytes.h"
+#include "agent/base/digest.h"
 #include "agent/base/unique_fd.h"
-#include "drivers/image/digest.h"
 #include "tests/support/image_maker.h"
 #include "tests/support/temp_dir.h"
 

@@ -80,6 +80,11 @@ NodeFixture::NodeFixture(lifecycle::NodeConfig config)
   config_.measure_interval = std::chrono::hours(1);  // tests say when
   config_.pressure_interval = std::chrono::hours(1);
   config_.shortest_look = std::chrono::seconds(0);
+  config_.vms.defaults = {.cpus = 2, .memory_bytes = kGiB, .disk_bytes = 4 * kGiB};
+  config_.vms.overhead_bytes = 64 * kMiB;
+  config_.vms.look_interval = std::chrono::hours(1);
+  config_.vms.start_timeout = std::chrono::seconds(20);
+  config_.vms.stop_grace = std::chrono::seconds(20);
   std::signal(SIGPIPE, SIG_IGN);
   Start();
 }
@@ -177,7 +182,8 @@ void NodeFixture::Start() {
                            .shrink_caches = [this]() -> std::string {
                              const std::lock_guard lock(machine_mutex_);
                              return StrCat("shrunk ", ++shrunk_, " times");
-                           }};
+                           },
+                           .vms = vms_.MakeDeps()};
   for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
   deps.host.architecture = "amd64";
   deps.host.boot_id = "boot";

@@ -16,6 +16,7 @@
 #include "drivers/fake/fake_networks.h"
 #include "store/store.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/fake_vms.h"
 #include "tests/support/good_machine.h"
 #include "tests/support/temp_dir.h"
 
@@ -89,6 +90,7 @@ class NodeFixture {
   FakeClock& clock() { return *clock_; }
   drivers::FakeWorld& world() { return *world_; }
   network::FakeNetworks& networks() { return networks_; }
+  FakeVms& vms() { return vms_; }
   store::Store& store() { return *store_; }
   lifecycle::Node& node() { return *node_; }
   const rpc::Context& context() const { return *context_; }
@@ -107,6 +109,7 @@ class NodeFixture {
   const std::shared_ptr<drivers::FakeWorld> world_ = std::make_shared<drivers::FakeWorld>(clock_);
   FakeImages images_;
   network::FakeNetworks networks_;
+  FakeVms vms_;
   std::mutex machine_mutex_;
   MachineFacts machine_ = GoodMachine();
   StatusOr<MemoryPressure> pressure_ = MemoryPressure{.available_bytes = 8 * kGiB};

@@ -20,6 +20,7 @@
 #include "claw/node/v1/placement.grpc.pb.h"
 #include "claw/node/v1/sandbox.grpc.pb.h"
 #include "claw/node/v1/tenant.grpc.pb.h"
+#include "claw/node/v1/vm.grpc.pb.h"
 #include "tests/unit/rpc/node_fixture.h"
 
 namespace claw::test {
@@ -43,7 +44,7 @@ class ServiceFixture : public NodeFixture {
   ~ServiceFixture() { Shutdown(); }
 
   void Serve() {
-    server_ = *rpc::Server::Start(socket_, context());
+    server_ = *rpc::Server::Start({.socket = socket_, .tls = {}}, context());
     channel_ = grpc::CreateChannel("unix:" + socket_.string(), grpc::InsecureChannelCredentials());
     nodes = pb::NodeService::NewStub(channel_);
     tenants = pb::TenantService::NewStub(channel_);
@@ -53,6 +54,7 @@ class ServiceFixture : public NodeFixture {
     compat = pb::CompatService::NewStub(channel_);
     placement = pb::PlacementService::NewStub(channel_);
     network = pb::NetworkService::NewStub(channel_);
+    machines = pb::VmService::NewStub(channel_);
   }
 
   // In the order in which the agent ends.
@@ -200,6 +202,7 @@ class ServiceFixture : public NodeFixture {
   std::unique_ptr<pb::CompatService::Stub> compat;
   std::unique_ptr<pb::PlacementService::Stub> placement;
   std::unique_ptr<pb::NetworkService::Stub> network;
+  std::unique_ptr<pb::VmService::Stub> machines;
 };
 
 }  // namespace claw::test

@@ -45,7 +45,7 @@ TEST_CASE_METHOD(ServiceFixture, "service: its socket is for the owner and the g
   struct stat info {};
   REQUIRE(::stat((dir().path() / "api.sock").c_str(), &info) == 0);
   CHECK((info.st_mode & 0777) == 0660);
-  CHECK(!rpc::Server::Start(dir().path() / "api.sock", context()).ok());
+  CHECK(!rpc::Server::Start({.socket = dir().path() / "api.sock", .tls = {}}, context()).ok());
 }
 
 TEST_CASE_METHOD(ServiceFixture, "service: tenants page by name") {
