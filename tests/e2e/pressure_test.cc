@@ -11,6 +11,7 @@
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "agent/host/cgroup.h"
+#include "agent/host/host_info.h"
 #include "tests/e2e/agent.h"
 
 namespace claw::test {
@@ -77,11 +78,14 @@ TEST_CASE("when programs wait for memory starts are refused, and taken again aft
                                           "busybox", "--", "sleep",    "1000"};
   std::optional<Thrashers> load(agent.dir());
   CommandResult refused;
+  const auto began_load = std::chrono::steady_clock::now();
   for (int i = 0; i < 300; ++i) {
     refused = agent.Ctl(start);
     if (refused.exit_code != 0) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
+  const auto until_refused = std::chrono::steady_clock::now() - began_load;
+  WARN("refused " << until_refused / std::chrono::milliseconds(1) << " ms after the load began");
   CHECK(refused.exit_code != 0);
   CHECK(Has(refused.err, "short of memory"));
   CHECK(Has(refused.err, "a stall below"));  // needed
@@ -108,6 +112,45 @@ TEST_CASE("when programs wait for memory starts are refused, and taken again aft
   CHECK(dialled != std::string::npos);
   CHECK(relaxed != std::string::npos);
   CHECK(Has(story, "% of the time"));
+}
+
+// "memory" of the machine, less so much.
+int64_t AllBut(int64_t bytes) {
+  const StatusOr<host::HostInfo> info = host::ReadHostInfo();
+  REQUIRE(info.ok());
+  return info->memory_bytes - bytes;
+}
+
+TEST_CASE("short of memory, the sandbox that uses more than was set aside for it has to go",
+          "[e2e][pressure]") {
+  // The machine has less to spare than this node wants to keep free, so it is short as soon as
+  // programs wait for memory.
+  Agent agent({.config = StrCat("[reserves]\nsystem = 0\nagent = 0\neviction = ", AllBut(kGiB),
+                                "\n[pressure]\nshrink_percent = 2\nrefuse_percent = 3\n"
+                                "evict_percent = 4\neviction_grace_seconds = 1\n")});
+  agent.Furnish();
+  const std::string hold = "dd if=/dev/zero of=/dev/shm/held bs=1M count=60 && exec sleep 1000";
+  agent.Must({"run", "-d", "--name", "within", "--tenant", "house", "--memory", "96Mi", "--image",
+              "busybox", "--", "sh", "-c", hold});
+  agent.Must({"run", "-d", "--name", "over", "--tenant", "house", "--memory", "96Mi",
+              "--memory-request", "32Mi", "--image", "busybox", "--", "sh", "-c", hold});
+  agent.Must({"run", "-d", "--name", "modest", "--tenant", "house", "--memory", "96Mi",
+              "--memory-request", "32Mi", "--priority", "-100", "--image", "busybox", "--", "sleep",
+              "1000"});
+  std::optional<Thrashers> load(agent.dir());
+  // Its end, or the test's time.
+  const CommandResult waited = agent.Ctl({"wait", "over"}, "", std::chrono::seconds(240));
+  INFO(waited.err << agent.Must({"events"}));
+  CHECK(agent.Field("over", "/exit/reason") == "END_REASON_EVICTED");
+  load.reset();
+  // Who is guaranteed, and who is within its request, whatever its priority: not before the other.
+  CHECK(agent.Field("within", "/state") == "SANDBOX_STATE_RUNNING");
+  const std::string story = agent.Must({"events"});
+  const size_t evicting = story.find("sandbox.evicting");
+  REQUIRE(evicting != std::string::npos);
+  CHECK(story.find("node.pressure_evict") < evicting);
+  const std::string why = story.substr(evicting, story.find('\n', evicting) - evicting);
+  CHECK(Has(why, "32 MiB were set aside for it"));
 }
 
 TEST_CASE("a burstable sandbox is charged its request, and what it may want is kept", "[e2e]") {
