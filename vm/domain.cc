@@ -9,7 +9,6 @@
 namespace claw::vm {
 namespace {
 
-constexpr std::string_view kNamespace = "urn:clawlet:vm:1";
 // How often the guest's balloon tells how its memory is used, in seconds.
 constexpr int kStatsPeriod = 5;
 constexpr size_t kMaxPathBytes = 1024;
@@ -155,8 +154,7 @@ std::string Network(const DomainSpec& spec) {
                 "netdev=clawnet,addr=0x1e,romfile='/>\n  </qemu:commandline>\n");
 }
 
-// The value of an attribute of clawlet's own element, as Escape wrote it; those that are looked for
-// need no escaping.
+// The value of an attribute of clawlet's own element; those that are looked for need no escaping.
 std::string AttributeOf(std::string_view element, std::string_view name) {
   for (const char quote : {'\'', '"'}) {
     const std::string start = StrCat(" ", name, "=", std::string(1, quote));
@@ -218,7 +216,7 @@ std::string ToXml(const DomainSpec& spec) {
   return StrCat("<domain type='", ToString(spec.type),
                 "' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n  <name>",
                 DomainName(spec.owner, spec.vm), "</name>\n  <uuid>", spec.uuid,
-                "</uuid>\n  <metadata>\n    <claw:vm xmlns:claw='", kNamespace, "' owner='",
+                "</uuid>\n  <metadata>\n    <claw:vm xmlns:claw='", kMarkNamespace, "' owner='",
                 spec.owner, "' name='", spec.vm, "'/>\n  </metadata>\n  <memory unit='KiB'>",
                 memory, "</memory>\n  <currentMemory unit='KiB'>", memory,
                 "</currentMemory>\n  <vcpu placement='static'>", spec.cpus, "</vcpu>\n") +
@@ -228,13 +226,13 @@ std::string ToXml(const DomainSpec& spec) {
          Devices(spec) + Network(spec) + "</domain>\n";
 }
 
-std::optional<DomainMark> ReadMark(std::string_view xml) {
-  const size_t space = xml.find(kNamespace);
-  if (space == std::string_view::npos) return std::nullopt;
-  const size_t begin = xml.rfind('<', space);
-  const size_t end = xml.find('>', space);
-  if (begin == std::string_view::npos || end == std::string_view::npos) return std::nullopt;
-  const std::string_view element = xml.substr(begin, end - begin);
+std::optional<DomainMark> ReadMark(std::string_view metadata) {
+  const std::string_view element = Trim(metadata);
+  constexpr std::string_view kStart = "<vm ";
+  constexpr std::string_view kEnd = "/>";
+  const bool one = element.starts_with(kStart) && element.ends_with(kEnd) &&
+                   element.find_first_of("<>", 1) == element.size() - 1;
+  if (!one) return std::nullopt;
   DomainMark mark{.owner = AttributeOf(element, "owner"), .vm = AttributeOf(element, "name")};
   if (!IsWord(mark.owner, 63) || !IsWord(mark.vm, 63)) return std::nullopt;
   return mark;

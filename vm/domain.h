@@ -73,13 +73,17 @@ std::string DomainName(const std::string& owner, const std::string& vm);
 // As libvirt's schema (domain.rng) has it. Of a spec that CheckDomain takes.
 std::string ToXml(const DomainSpec& spec);
 
-// Whose domain it is, by the mark that ToXml puts there. Absent: it is not clawlet's.
+// Of the one element that ToXml puts into a domain's metadata.
+inline constexpr const char* kMarkNamespace = "urn:clawlet:vm:1";
+
+// Whose domain it is, by that element as libvirt gives it out: without its namespace, by which
+// libvirt has found it. Absent: nobody's that clawlet knows.
 struct DomainMark {
   std::string owner{};
   std::string vm{};
 
   bool operator==(const DomainMark&) const = default;
 };
-std::optional<DomainMark> ReadMark(std::string_view xml);
+std::optional<DomainMark> ReadMark(std::string_view metadata);
 
 }  // namespace claw::vm

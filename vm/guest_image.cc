@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "agent/base/bytes.h"
 #include "agent/base/digest.h"
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
@@ -19,6 +20,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxManifestBytes = 1 << 20;
+constexpr int64_t kMaxPartBytes = 1024 * kGiB;
 
 Status Broken(const std::filesystem::path& folder, std::string_view why) {
   return MakeError(StatusCode::kFailedPrecondition,
@@ -47,11 +49,17 @@ struct Part {
   std::string sha256{};
 };
 
+// nlohmann itself takes any number, and makes it fit.
+int64_t ReadInt(const Json& json) {
+  if (!json.is_number_integer()) throw std::invalid_argument("there is no whole number");
+  return json.get<int64_t>();
+}
+
 // Throws what nlohmann throws.
 Part ReadPart(const Json& files, const char* kind) {
   const Json& json = files.at(kind);
   return {.file = json.at("file").get<std::string>(),
-          .bytes = json.at("bytes").get<int64_t>(),
+          .bytes = ReadInt(json.at("bytes")),
           .sha256 = json.at("sha256").get<std::string>()};
 }
 
@@ -76,7 +84,7 @@ Manifest Read(std::string_view text, const std::filesystem::path& folder) {
   const Json json = Json::parse(text);
   Manifest manifest;
   GuestImageFacts& facts = manifest.image.facts;
-  if (json.at("format").get<int>() != 1) throw std::invalid_argument("its format is not 1");
+  if (ReadInt(json.at("format")) != 1) throw std::invalid_argument("its format is not 1");
   facts.folder = folder;
   facts.architecture = json.at("architecture").get<std::string>();
   facts.kernel_version = json.at("kernel_version").get<std::string>();
@@ -109,7 +117,7 @@ StatusOr<Manifest> Parse(std::string_view text, const std::filesystem::path& fol
     const bool name = !part.file.empty() && part.file.find('/') == std::string::npos &&
                       part.file != "." && part.file != "..";
     if (!name) return Broken(folder, "its manifest names a file outside of the folder");
-    if (part.bytes <= 0 || !IsDigestHex(part.sha256)) {
+    if (part.bytes <= 0 || part.bytes > kMaxPartBytes || !IsDigestHex(part.sha256)) {
       return Broken(folder, StrCat("its manifest has no size or digest of ", part.file));
     }
     image.facts.size_bytes += part.bytes;

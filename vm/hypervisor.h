@@ -30,7 +30,8 @@ enum class DomainEvent { kOn, kOff, kPaused, kResumed };
 struct HypervisorOptions {
   std::string uri{};    // libvirt's: "qemu+unix:///system?socket=/…", "test:///default"
   std::string owner{};  // only domains with this mark are seen
-  // Both on a thread of libvirt's; they must not call back.
+  // Both on a thread of libvirt's, and not once this connection is closed. They only hand on what
+  // they are told: a call from there, or the end of the connection, waits for ever.
   std::function<void(const std::string& vm, DomainEvent event)> on_event{};
   std::function<void()> on_lost{};
 };
@@ -41,7 +42,8 @@ struct HypervisorVersions {
 };
 
 // One connection to libvirt. Thread-safe; every call blocks. Errors: UNAVAILABLE, reason
-// HYPERVISOR_UNREACHABLE or VM_START_FAILED; what libvirt says is in the message.
+// VM_START_FAILED (it is off) or HYPERVISOR_UNREACHABLE (whatever was asked for may have happened);
+// FAILED_PRECONDITION, reason NOT_OURS; what libvirt says is in the message.
 class Hypervisor {
  public:
   static StatusOr<std::unique_ptr<Hypervisor>> Connect(HypervisorOptions options);
@@ -56,8 +58,9 @@ class Hypervisor {
   // In the place of the one of the same name.
   virtual Status Define(const DomainSpec& spec) = 0;
   virtual Status Start(const std::string& vm) = 0;
-  virtual Status Destroy(const std::string& vm) = 0;   // off, or not there: OK
-  virtual Status Undefine(const std::string& vm) = 0;  // not there: OK
+  virtual Status Destroy(const std::string& vm) = 0;  // off, or not there: OK
+  // Not there: OK. FAILED_PRECONDITION, reason VM_RUNNING.
+  virtual Status Undefine(const std::string& vm) = 0;
   virtual Status Suspend(const std::string& vm) = 0;
   virtual Status Resume(const std::string& vm) = 0;
   virtual StatusOr<DomainMemory> GetMemory(const std::string& vm) const = 0;

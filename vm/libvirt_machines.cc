@@ -106,6 +106,8 @@ class LibvirtMachines final : public Machines {
 
   StatusOr<Booted> Boot(const Vm& vm) override {
     ASSIGN_OR_RETURN(const auto hypervisor, Get());
+    // Before its files change: the keys there are those of the boot before.
+    RETURN_IF_ERROR(CheckOff(*hypervisor, vm.spec.name));
     ASSIGN_OR_RETURN(const GuestImage image, ReadGuestImage(options_.image));
     const MachineFiles files = FilesOf(vm.spec.name);
     Booted booted{.image_digest = image.facts.digest};
@@ -184,6 +186,16 @@ class LibvirtMachines final : public Machines {
     RETURN_IF_ERROR(Connect().status());
     const std::lock_guard<std::mutex> lock(mutex_);
     return hypervisor_;
+  }
+
+  static Status CheckOff(const Hypervisor& hypervisor, const std::string& name) {
+    ASSIGN_OR_RETURN(const std::vector<DomainInfo> domains, hypervisor.List());
+    for (const DomainInfo& domain : domains) {
+      if (domain.vm != name || domain.state == DomainState::kOff) continue;
+      return MakeError(StatusCode::kFailedPrecondition, StrCat("VM '", name, "' is on already"),
+                       {.reason = "VM_RUNNING"});
+    }
+    return absl::OkStatus();
   }
 
   DomainSpec Describe(const Vm& vm, const GuestImage& image, const MachineFiles& files,

@@ -82,14 +82,15 @@ class Machines {
   // GUEST_IMAGE_MISSING or GUEST_IMAGE_BROKEN.
   virtual StatusOr<GuestImageFacts> CheckImage() = 0;
 
-  // Makes its files and its definition anew, but for its disk, and switches it on. On already:
-  // FAILED_PRECONDITION. On an error it is off. UNAVAILABLE, reason VM_START_FAILED.
+  // Makes its files and its definition anew, but for its disk, and switches it on. UNAVAILABLE,
+  // reason VM_START_FAILED: it is off. FAILED_PRECONDITION, reason VM_RUNNING: it was on already,
+  // and nothing is changed. After any other error it may be on.
   virtual StatusOr<Booted> Boot(const Vm& vm) = 0;
   // Off already, or not there: OK.
   virtual Status PullPlug(const std::string& name) = 0;
   virtual Status Suspend(const std::string& name) = 0;
   virtual Status Resume(const std::string& name) = 0;
-  // With all of its files. Not there: OK. It has to be off.
+  // With all of its files. Not there: OK. FAILED_PRECONDITION, reason VM_RUNNING: it is on.
   virtual Status Remove(const std::string& name) = 0;
 
   // Those that this agent has made, and no others.

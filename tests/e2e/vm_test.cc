@@ -57,7 +57,8 @@ class VmAgent : public Agent {
   // The processes that run guests of this agent.
   std::vector<int64_t> Qemus() const {
     std::vector<int64_t> found;
-    for (const std::string& name : ListDirectory("/proc").value()) {
+    const std::vector<std::string> names = ListDirectory("/proc").value();
+    for (const std::string& name : names) {
       int64_t pid = 0;
       if (!ParseInt(name, &pid)) continue;
       for (const std::string& word : host::CommandLine(static_cast<pid_t>(pid))) {

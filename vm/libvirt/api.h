@@ -16,6 +16,7 @@ struct LibvirtApi {
 #define CLAW_LIBVIRT_FUNCTIONS(X)       \
   X(virGetLastErrorMessage)             \
   X(virGetLastErrorCode)                \
+  X(virGetLastErrorDomain)              \
   X(virSetErrorFunc)                    \
   X(virEventRegisterDefaultImpl)        \
   X(virEventRunDefaultImpl)             \
@@ -36,7 +37,7 @@ struct LibvirtApi {
   X(virDomainDefineXMLFlags)            \
   X(virDomainLookupByName)              \
   X(virDomainGetName)                   \
-  X(virDomainGetXMLDesc)                \
+  X(virDomainGetMetadata)               \
   X(virDomainGetState)                  \
   X(virDomainCreate)                    \
   X(virDomainDestroy)                   \

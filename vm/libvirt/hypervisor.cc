@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <mutex>
+#include <optional>
 
 #include "agent/base/bytes.h"
 #include "agent/base/strings.h"
@@ -36,15 +38,77 @@ DomainState StateOf(int state) {
   }
 }
 
+// Whom libvirt tells. It may be in the middle of that when the connection is closed, and on the
+// thread of another one: so this belongs to each callback as well.
+class Sink {
+ public:
+  Sink(std::shared_ptr<const LibvirtApi> api, HypervisorOptions options)
+      : api_(std::move(api)), options_(std::move(options)) {}
+
+  // What libvirt hands back to a callback, until Forget.
+  static void* Hold(std::shared_ptr<Sink> sink) {
+    return std::make_unique<std::shared_ptr<Sink>>(std::move(sink)).release();
+  }
+  static void Forget(void* held) {
+    const std::unique_ptr<std::shared_ptr<Sink>> gone(static_cast<std::shared_ptr<Sink>*>(held));
+  }
+  // Waits for the callback that is under way; nobody is told anything from then on.
+  void Close() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    options_.on_event = nullptr;
+    options_.on_lost = nullptr;
+  }
+
+  static void OnClose(virConnectPtr /*connection*/, int /*reason*/, void* held) {
+    Sink& self = **static_cast<std::shared_ptr<Sink>*>(held);
+    const std::lock_guard<std::mutex> lock(self.mutex_);
+    if (self.options_.on_lost) self.options_.on_lost();
+  }
+
+  static void OnLifecycle(virConnectPtr /*connection*/, virDomainPtr domain, int event,
+                          int /*detail*/, void* held) {
+    Sink& self = **static_cast<std::shared_ptr<Sink>*>(held);
+    const std::optional<DomainEvent> told = EventOf(event);
+    // By its name: one that is gone has no XML any more. Who is told knows whether it is his.
+    const std::string name = self.api_->virDomainGetName(domain);
+    const std::string prefix = DomainName(self.options_.owner, "");
+    if (!told || !name.starts_with(prefix)) return;
+    const std::lock_guard<std::mutex> lock(self.mutex_);
+    if (self.options_.on_event) self.options_.on_event(name.substr(prefix.size()), *told);
+  }
+
+ private:
+  static std::optional<DomainEvent> EventOf(int event) {
+    switch (event) {
+      case VIR_DOMAIN_EVENT_STARTED:
+        return DomainEvent::kOn;
+      case VIR_DOMAIN_EVENT_STOPPED:
+      case VIR_DOMAIN_EVENT_CRASHED:
+        return DomainEvent::kOff;
+      case VIR_DOMAIN_EVENT_SUSPENDED:
+        return DomainEvent::kPaused;
+      case VIR_DOMAIN_EVENT_RESUMED:
+        return DomainEvent::kResumed;
+      default:
+        return std::nullopt;
+    }
+  }
+
+  const std::shared_ptr<const LibvirtApi> api_;
+  std::mutex mutex_;
+  HypervisorOptions options_;
+};
+
 class LibvirtHypervisor final : public Hypervisor {
  public:
   LibvirtHypervisor(std::shared_ptr<const LibvirtApi> api, HypervisorOptions options)
       : api_(std::move(api)), options_(std::move(options)) {}
 
   ~LibvirtHypervisor() override {
+    sink_->Close();
     if (connection_ != nullptr) {
       if (events_ >= 0) api_->virConnectDomainEventDeregisterAny(connection_, events_);
-      api_->virConnectUnregisterCloseCallback(connection_, OnClose);
+      api_->virConnectUnregisterCloseCallback(connection_, Sink::OnClose);
       api_->virConnectClose(connection_);
     }
     thread_.reset();
@@ -62,12 +126,18 @@ class LibvirtHypervisor final : public Hypervisor {
     }
     // Drivers that live in this process have nothing to keep alive, and say so.
     api_->virConnectSetKeepAlive(connection_, kKeepAliveSeconds, kKeepAliveCount);
-    api_->virConnectRegisterCloseCallback(connection_, OnClose, this, nullptr);
+    void* held = Sink::Hold(sink_);
+    if (api_->virConnectRegisterCloseCallback(connection_, Sink::OnClose, held, Sink::Forget) < 0) {
+      Sink::Forget(held);
+      return Failed("watch the connection");
+    }
+    held = Sink::Hold(sink_);
     events_ = api_->virConnectDomainEventRegisterAny(
-        connection_, nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(OnLifecycle),
-        this, nullptr);
-    if (events_ < 0) return Failed("watch domains");
-    return absl::OkStatus();
+        connection_, nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+        VIR_DOMAIN_EVENT_CALLBACK(Sink::OnLifecycle), held, Sink::Forget);
+    if (events_ >= 0) return absl::OkStatus();
+    Sink::Forget(held);
+    return Failed("watch domains");
   }
 
   bool IsAlive() const override { return api_->virConnectIsAlive(connection_) == 1; }
@@ -98,14 +168,17 @@ class LibvirtHypervisor final : public Hypervisor {
     virDomainPtr* domains = nullptr;
     const int count = api_->virConnectListAllDomains(connection_, &domains, 0);
     if (count < 0) return Failed("list domains");
-    std::vector<DomainInfo> mine;
-    for (int i = 0; i < count; ++i) {
-      const Domain domain(api_.get(), domains[i]);
-      const std::optional<DomainMark> mark = MarkOf(domain);
-      if (!mark || mark->owner != options_.owner) continue;
-      mine.push_back({.vm = mark->vm, .state = GetState(domain)});
-    }
+    std::vector<Domain> all;
+    for (int i = 0; i < count; ++i) all.emplace_back(api_.get(), domains[i]);
     std::free(domains);
+    std::vector<DomainInfo> mine;
+    for (const Domain& domain : all) {
+      // One that cannot be asked about is not left out: whoever misses it takes it for gone.
+      ASSIGN_OR_RETURN(const std::optional<DomainMark> mark, MarkOf(domain));
+      if (!mark || mark->owner != options_.owner) continue;
+      ASSIGN_OR_RETURN(const DomainState state, GetState(domain));
+      mine.push_back({.vm = mark->vm, .state = state});
+    }
     return mine;
   }
 
@@ -122,22 +195,33 @@ class LibvirtHypervisor final : public Hypervisor {
   Status Start(const std::string& vm) override {
     ASSIGN_OR_RETURN(const Domain domain, Get(vm));
     if (api_->virDomainCreate(domain.get()) == 0) return absl::OkStatus();
+    if (IsConnectionLost()) return Failed("start the domain");  // it may be on
     return MakeError(StatusCode::kUnavailable, StrCat("start the domain: ", LastError()),
                      {.reason = "VM_START_FAILED", .outcome = Outcome::kUndone});
   }
 
   Status Destroy(const std::string& vm) override {
     ASSIGN_OR_RETURN(const Domain domain, Find(vm));
-    if (!domain || GetState(domain) == DomainState::kOff) return absl::OkStatus();
+    if (!domain) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const DomainState state, GetState(domain));
+    if (state == DomainState::kOff) return absl::OkStatus();
     if (api_->virDomainDestroy(domain.get()) == 0) return absl::OkStatus();
     const Status failed = Failed("switch the domain off");
     // It may have gone off by itself meanwhile.
-    return GetState(domain) == DomainState::kOff ? absl::OkStatus() : failed;
+    ASSIGN_OR_RETURN(const DomainState now, GetState(domain));
+    return now == DomainState::kOff ? absl::OkStatus() : failed;
   }
 
   Status Undefine(const std::string& vm) override {
     ASSIGN_OR_RETURN(const Domain domain, Find(vm));
     if (!domain) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const DomainState state, GetState(domain));
+    if (state != DomainState::kOff) {
+      // libvirt would take it, and leave one that runs and that nobody can start again.
+      return MakeError(StatusCode::kFailedPrecondition,
+                       StrCat("VM '", vm, "' is on; switch it off first"),
+                       {.reason = "VM_RUNNING", .outcome = Outcome::kRefused});
+    }
     if (api_->virDomainUndefineFlags(domain.get(), VIR_DOMAIN_UNDEFINE_NVRAM) == 0) {
       return absl::OkStatus();
     }
@@ -148,13 +232,15 @@ class LibvirtHypervisor final : public Hypervisor {
 
   Status Suspend(const std::string& vm) override {
     ASSIGN_OR_RETURN(const Domain domain, Get(vm));
-    if (GetState(domain) == DomainState::kPaused) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const DomainState state, GetState(domain));
+    if (state == DomainState::kPaused) return absl::OkStatus();
     return api_->virDomainSuspend(domain.get()) == 0 ? absl::OkStatus() : Failed("suspend it");
   }
 
   Status Resume(const std::string& vm) override {
     ASSIGN_OR_RETURN(const Domain domain, Get(vm));
-    if (GetState(domain) == DomainState::kRunning) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const DomainState state, GetState(domain));
+    if (state == DomainState::kRunning) return absl::OkStatus();
     return api_->virDomainResume(domain.get()) == 0 ? absl::OkStatus() : Failed("resume it");
   }
 
@@ -210,19 +296,34 @@ class LibvirtHypervisor final : public Hypervisor {
     return text == nullptr ? "no reason was given" : text;
   }
 
+  // Whether the last call failed because nobody is there to answer, and not by the answer. The
+  // connection is alive for a moment longer than its other end.
+  bool IsConnectionLost() const {
+    return api_->virGetLastErrorDomain() == VIR_FROM_RPC ||
+           api_->virGetLastErrorCode() == VIR_ERR_INVALID_CONN ||
+           api_->virGetLastErrorCode() == VIR_ERR_NO_CONNECT;
+  }
+
   Status Failed(std::string_view doing) const {
-    const std::string why = LastError();
-    if (api_->virConnectIsAlive(connection_) == 1) return Internal(doing, ": ", why);
-    return MakeError(StatusCode::kUnavailable, StrCat(doing, ": ", why),
+    const std::string why = StrCat(doing, ": ", LastError());
+    if (!IsConnectionLost()) return Internal(why);
+    return MakeError(StatusCode::kUnavailable, why,
                      {.reason = "HYPERVISOR_UNREACHABLE", .retry_after = std::chrono::seconds(5)});
   }
 
-  std::optional<DomainMark> MarkOf(const Domain& domain) const {
-    char* xml = api_->virDomainGetXMLDesc(domain.get(), 0);
-    if (xml == nullptr) return std::nullopt;
-    std::optional<DomainMark> mark = ReadMark(xml);
-    std::free(xml);
-    return mark;
+  // Absent: it has none, or is gone.
+  StatusOr<std::optional<DomainMark>> MarkOf(const Domain& domain) const {
+    char* xml = api_->virDomainGetMetadata(domain.get(), VIR_DOMAIN_METADATA_ELEMENT,
+                                           kMarkNamespace, VIR_DOMAIN_AFFECT_CURRENT);
+    if (xml != nullptr) {
+      std::optional<DomainMark> mark = ReadMark(xml);
+      std::free(xml);
+      return mark;
+    }
+    const int code = api_->virGetLastErrorCode();
+    const bool none = code == VIR_ERR_NO_DOMAIN_METADATA || code == VIR_ERR_NO_DOMAIN;
+    if (none) return std::optional<DomainMark>();
+    return Failed("read whose domain it is");
   }
 
   // Empty: there is none. FAILED_PRECONDITION, reason NOT_OURS, if somebody else's is called so.
@@ -233,7 +334,7 @@ class LibvirtHypervisor final : public Hypervisor {
       if (api_->virGetLastErrorCode() == VIR_ERR_NO_DOMAIN) return domain;
       return Failed("look for the domain");
     }
-    const std::optional<DomainMark> mark = MarkOf(domain);
+    ASSIGN_OR_RETURN(const std::optional<DomainMark> mark, MarkOf(domain));
     if (mark == DomainMark{.owner = options_.owner, .vm = vm}) return domain;
     return MakeError(StatusCode::kFailedPrecondition,
                      StrCat("the domain ", name, " was not made by this agent; it is left alone"),
@@ -247,42 +348,17 @@ class LibvirtHypervisor final : public Hypervisor {
                      {.reason = "VM_NOT_FOUND"});
   }
 
-  DomainState GetState(const Domain& domain) const {
+  // One that is gone is off. Never so for want of an answer: what is off is charged to nobody.
+  StatusOr<DomainState> GetState(const Domain& domain) const {
     int state = VIR_DOMAIN_NOSTATE;
-    if (api_->virDomainGetState(domain.get(), &state, nullptr, 0) != 0) return DomainState::kOff;
-    return StateOf(state);
-  }
-
-  static void OnClose(virConnectPtr /*connection*/, int /*reason*/, void* opaque) {
-    const auto* self = static_cast<const LibvirtHypervisor*>(opaque);
-    if (self->options_.on_lost) self->options_.on_lost();
-  }
-
-  static void OnLifecycle(virConnectPtr /*connection*/, virDomainPtr domain, int event,
-                          int /*detail*/, void* opaque) {
-    const auto* self = static_cast<const LibvirtHypervisor*>(opaque);
-    // By its name: one that is gone has no XML any more. Who is told knows whether it is his.
-    const std::string name = self->api_->virDomainGetName(domain);
-    const std::string prefix = DomainName(self->options_.owner, "");
-    if (!self->options_.on_event || !name.starts_with(prefix)) return;
-    const std::string vm = name.substr(prefix.size());
-    switch (event) {
-      case VIR_DOMAIN_EVENT_STARTED:
-        return self->options_.on_event(vm, DomainEvent::kOn);
-      case VIR_DOMAIN_EVENT_STOPPED:
-      case VIR_DOMAIN_EVENT_CRASHED:
-        return self->options_.on_event(vm, DomainEvent::kOff);
-      case VIR_DOMAIN_EVENT_SUSPENDED:
-        return self->options_.on_event(vm, DomainEvent::kPaused);
-      case VIR_DOMAIN_EVENT_RESUMED:
-        return self->options_.on_event(vm, DomainEvent::kResumed);
-      default:
-        return;
-    }
+    if (api_->virDomainGetState(domain.get(), &state, nullptr, 0) == 0) return StateOf(state);
+    if (api_->virGetLastErrorCode() == VIR_ERR_NO_DOMAIN) return DomainState::kOff;
+    return Failed("ask whether the domain is on");
   }
 
   const std::shared_ptr<const LibvirtApi> api_;
   const HypervisorOptions options_;
+  const std::shared_ptr<Sink> sink_ = std::make_shared<Sink>(api_, options_);
   std::unique_ptr<EventThread> thread_;
   virConnectPtr connection_ = nullptr;
   int events_ = -1;

@@ -53,7 +53,8 @@ std::string Replaced(std::string text, std::string_view what, const std::string&
 // The children that this process has, and has inherited from those that were killed.
 std::set<pid_t> Children() {
   std::set<pid_t> children;
-  for (const std::string& entry : ListDirectory("/proc").value()) {
+  const std::vector<std::string> names = ListDirectory("/proc").value();
+  for (const std::string& entry : names) {
     int64_t pid = 0;
     if (!ParseInt(entry, &pid)) continue;
     const std::string stat = ReadFile(StrCat("/proc/", pid, "/stat")).value_or("");

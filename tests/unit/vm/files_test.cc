@@ -9,6 +9,7 @@
 #include "agent/base/strings.h"
 #include "agent/base/subprocess.h"
 #include "agent/config.h"
+#include "tests/support/guest_image_folder.h"
 #include "tests/support/temp_dir.h"
 #include "vm/guest_image.h"
 #include "vm/libvirt/embedded.h"
@@ -112,55 +113,8 @@ TEST_CASE("libvirt's sockets have to fit below its folder") {
   CHECK_FALSE(PrepareEmbedded("/tmp/a b").ok());
 }
 
-// An image of small files, as tools/guest-image would describe it.
-class Image {
- public:
-  Image() {
-    for (const auto& [kind, file] : kFiles) Write(file, StrCat("the ", kind));
-    Describe();
-  }
-  void Write(const std::string& file, const std::string& content) {
-    std::ofstream(dir_.path() / file) << content;
-  }
-  void Describe(const std::string& command_line = "console=ttyAMA0") {
-    std::vector<std::string> lines = {StrCat("command_line ", command_line)};
-    std::vector<std::string> parts;
-    for (const auto& [kind, file] : kFiles) {
-      const std::string content = ReadFile(dir_.path() / file).value();
-      const std::string sha(DigestHex(DigestOf(content)));
-      lines.push_back(StrCat(kind, " ", sha));
-      parts.push_back(StrCat("\"", kind, "\": {\"file\": \"", file,
-                             "\", \"bytes\": ", content.size(), ", \"sha256\": \"", sha, "\"}"));
-    }
-    std::sort(lines.begin(), lines.end());
-    manifest = StrCat(
-        "{\"format\": 1, \"architecture\": \"arm64\", \"page_size_bytes\": 4096, "
-        "\"clawlet_version\": \"9.9\", \"kernel_version\": \"6.1\", \"command_line\": \"",
-        command_line, "\", \"files\": {", Join(parts, ", "),
-        "}, \"packages\": [{\"name\": \"runsc\", \"version\": \"1\", \"sha256\": \"ab\"}], "
-        "\"digest\": \"",
-        DigestOf(StrCat(Join(lines, "\n"), "\n")), "\"}");
-    Save();
-  }
-  void Save() { Write("manifest.json", manifest); }
-  void Replace(const std::string& from, const std::string& to) {
-    const size_t at = manifest.find(from);
-    REQUIRE(at != std::string::npos);
-    manifest.replace(at, from.size(), to);
-    Save();
-  }
-  const fs::path& path() const { return dir_.path(); }
-
-  std::string manifest;
-
- private:
-  static constexpr std::pair<const char*, const char*> kFiles[] = {
-      {"kernel", "vmlinuz"}, {"initramfs", "initramfs.img"}, {"root", "root.img"}};
-  test::TempDir dir_;
-};
-
 TEST_CASE("a guest image is what its manifest promises") {
-  Image folder;
+  test::GuestImageFolder folder;
   const auto image = ReadGuestImage(folder.path());
   INFO(ToLogString(image.status()));
   REQUIRE(image.ok());
@@ -174,7 +128,7 @@ TEST_CASE("a guest image is what its manifest promises") {
 }
 
 TEST_CASE("a guest image that is not what it says is refused, and the error says what it is") {
-  Image folder;
+  test::GuestImageFolder folder;
   const auto refused = [&folder](std::string_view why) {
     const Status status = ReadGuestImage(folder.path()).status();
     INFO(ToLogString(status));
@@ -212,6 +166,18 @@ TEST_CASE("a guest image that is not what it says is refused, and the error says
   SECTION("a number that does not fit") {
     folder.Replace("\"bytes\": 10", "\"bytes\": 1e400");
     refused("cannot be read");
+  }
+  SECTION("a size that no disk has") {
+    folder.Replace("\"bytes\": 10", "\"bytes\": 9223372036854775807");
+    refused("no size");
+  }
+  SECTION("a size that is no whole number") {
+    folder.Replace("\"bytes\": 10", "\"bytes\": 1e300");
+    refused("whole number");
+  }
+  SECTION("a format that is 1 in 32 bits") {
+    folder.Replace("\"format\": 1", "\"format\": 4294967297");
+    refused("format");
   }
   SECTION("half a manifest") {
     folder.manifest.resize(folder.manifest.size() / 2);
