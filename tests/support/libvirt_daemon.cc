@@ -1,10 +1,10 @@
 #include "tests/support/libvirt_daemon.h"
 
 #include <poll.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <fstream>
 #include <iterator>
 
@@ -47,6 +47,8 @@ const fs::path& Cache() {
 }  // namespace
 
 LibvirtDaemon::LibvirtDaemon() {
+  // As agent/main.cc does: libvirt writes to a socket whose other end may have died.
+  std::signal(SIGPIPE, SIG_IGN);
   for (const char* folder : {"run", "lib", "etc", "sock"}) {
     fs::create_directory(path() / folder);
   }
