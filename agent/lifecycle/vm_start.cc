@@ -70,10 +70,15 @@ Task<StatusOr<Vm>> Node::Vms::Start(Call call, std::string name, Progress progre
   }
   status = co_await Boot(machine, progress);
   if (!status.ok()) {
-    co_await SwitchOff(machine, std::chrono::milliseconds(0), true);
+    const Status off = co_await SwitchOff(machine, std::chrono::milliseconds(0), true);
     Vm failed = machine->vm;
     failed.state = VmState::kStopped;
     failed.failure = ToStd(status.message());
+    if (!off.ok()) {
+      // It may still be on, so it stays charged until somebody has seen that it is not.
+      failed.state = VmState::kStopping;
+      failed.failure += StrCat("; and it could not be switched off: ", ToStd(off.message()));
+    }
     std::string why = failed.failure;
     co_await SaveReality(machine, std::move(failed), "vm.start_failed", std::move(why));
     co_return StartFailed(name, status);

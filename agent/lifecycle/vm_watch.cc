@@ -46,6 +46,11 @@ Task<void> Node::Vms::CheckAlive(Ptr machine) {
   const bool unasked =
       machine->vm.state == VmState::kRunning || machine->vm.state == VmState::kSuspended;
   // While the mutex was waited for it may have been started again.
+  if (machine->off && machine->vm.state == VmState::kStopping) {
+    Vm stopped = machine->vm;
+    stopped.state = VmState::kStopped;
+    co_await SaveReality(machine, std::move(stopped), "vm.stopped", "found switched off");
+  }
   if (machine->off && unasked) co_await DeclareLost(machine, "went off without being told to");
 }
 

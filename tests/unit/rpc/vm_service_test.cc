@@ -218,6 +218,34 @@ TEST_CASE_METHOD(VmFixture, "VMs: a start that fails leaves nothing on and nothi
   CHECK(Show("mac1").failure().empty());
 }
 
+TEST_CASE_METHOD(VmFixture,
+                 "VMs: one that cannot be switched off after a failed start stays charged (I2)") {
+  REQUIRE(Make("mac1").ok());
+  vms().With("mac1", [](auto& machine) { machine.answers = false; });
+  auto started = std::async(std::launch::async, [&] { return Start("mac1").status; });
+  while (!vms().With("mac1", [](auto& machine) { return machine.on; })) std::this_thread::yield();
+  while (Show("mac1").image_digest().empty()) std::this_thread::yield();
+  vms().Reach(MakeError(StatusCode::kUnavailable, "gone", {.reason = "HYPERVISOR_UNREACHABLE"}));
+  vms().With("mac1", [](auto& machine) {
+    machine.agent_version = "1.0";
+    machine.answers = true;
+  });
+  CHECK(ReasonOf(started.get()) == "GUEST_VERSION_MISMATCH");
+  CHECK(Show("mac1").state() == pb::VM_STATE_STOPPING);
+  CHECK(Charged() == kOne);
+  SECTION("somebody stops it") {
+    vms().Reach(absl::OkStatus());
+    CHECK(Stop("mac1").ok());
+  }
+  SECTION("it is seen to be off") {
+    vms().Lose();
+    vms().Crash("mac1", false);
+    vms().Reach(absl::OkStatus());
+    Await("mac1", pb::VM_STATE_STOPPED);
+  }
+  CHECK(Charged() == 0);
+}
+
 TEST_CASE_METHOD(VmFixture, "VMs: one whose guest goes off while it boots is not waited for") {
   REQUIRE(Make("mac1").ok());
   vms().With("mac1", [](auto& machine) { machine.answers = false; });
