@@ -123,8 +123,9 @@ int64_t AllBut(int64_t bytes) {
 
 TEST_CASE("short of memory, the sandbox that uses more than was set aside for it has to go",
           "[e2e][pressure]") {
-  // The machine has less to spare than this node wants to keep free, so it is short as soon as
-  // programs wait for memory.
+  // The machine has less to spare than this node wants to keep free, as this much is taken: it is
+  // short as soon as programs wait for memory.
+  const std::string taken(kGiB, 'x');
   Agent agent({.config = StrCat("[reserves]\nsystem = 0\nagent = 0\neviction = ", AllBut(kGiB),
                                 "\n[pressure]\nshrink_percent = 2\nrefuse_percent = 3\n"
                                 "evict_percent = 4\neviction_grace_seconds = 1\n")});
