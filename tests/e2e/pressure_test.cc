@@ -12,6 +12,7 @@
 #include "agent/base/strings.h"
 #include "agent/host/cgroup.h"
 #include "agent/host/host_info.h"
+#include "agent/host/pressure.h"
 #include "tests/e2e/agent.h"
 
 namespace claw::test {
@@ -63,12 +64,25 @@ class Thrashers {
   std::vector<Process> readers_;
 };
 
+// Until what somebody else has done to this machine's memory counts no longer: an agent that comes
+// up believes the kernel's average over the last seconds.
+void AwaitCalm() {
+  for (int i = 0; i < 600; ++i) {
+    const StatusOr<MemoryPressure> pressure = host::ReadMemoryPressure();
+    REQUIRE(pressure.ok());
+    if (pressure->some_avg10_percent < 1) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  FAIL("programs on this machine wait for memory all the time");
+}
+
 bool Has(const std::string& text, const std::string& what) {
   return text.find(what) != std::string::npos;
 }
 
 TEST_CASE("when programs wait for memory starts are refused, and taken again afterwards",
           "[e2e][pressure]") {
+  AwaitCalm();
   Agent agent({.config = "[pressure]\nshrink_percent = 2\nrefuse_percent = 5\nevict_percent = 99\n"
                          "calm_seconds = 2\n"});
   agent.Furnish();
@@ -126,6 +140,7 @@ TEST_CASE("short of memory, the sandbox that uses more than was set aside for it
   // The machine has less to spare than this node wants to keep free, as this much is taken: it is
   // short as soon as programs wait for memory.
   const std::string taken(kGiB, 'x');
+  AwaitCalm();
   Agent agent({.config = StrCat("[reserves]\nsystem = 0\nagent = 0\neviction = ", AllBut(kGiB),
                                 "\n[pressure]\nshrink_percent = 2\nrefuse_percent = 3\n"
                                 "evict_percent = 4\neviction_grace_seconds = 1\n")});
