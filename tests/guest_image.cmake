@@ -1,7 +1,7 @@
 # The image that arm64 guests boot, and what its init does, under emulation. tools/test makes the agent
 # in it with the preset arm64.
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND NOT CLAW_SANITIZE)
-  foreach(test image init boot)
+  foreach(test image init)
     add_test(NAME guest_${test}_test
       COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/guest_image/${test} ${CMAKE_SOURCE_DIR}
               ${CMAKE_BINARY_DIR}/guest_${test}_test)
