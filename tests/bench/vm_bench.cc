@@ -1,6 +1,9 @@
 // tools/bench vm: how long an arm64 guest takes to come up, how large its image is, and what it
 // takes of the host while nothing runs in it.
 
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
