@@ -158,7 +158,7 @@ void AddOtherKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(Listen("metrics.listen",
                         "Where Prometheus may read /metrics: a port of this machine alone, or "
                         "unix:/PATH; off unless set",
-                        FIELD(metrics_listen)));
+                        kListenForm, ParseListenAddress, FIELD(metrics_listen)));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 // FIELD.
 
 #include <algorithm>
+#include <functional>
 
 #include "agent/app/config_keys.h"
 #include "agent/base/listen_address.h"
@@ -20,7 +21,7 @@ inline constexpr std::string_view kListenForm =
     "\"127.0.0.1:PORT\", \"[::1]:PORT\", \"unix:/PATH\", or \"\" for nowhere";
 inline constexpr std::string_view kBytesForm = "an amount of bytes, as in \"512Mi\" or 536870912";
 inline constexpr std::string_view kPairsForm = "\"key=value,key\", or \"\" for none";
-inline constexpr size_t kMaxPairsBytes = 8192;
+inline constexpr size_t kMaxCheckedBytes = 8192;
 
 inline Status WrongType(std::string_view form) { return InvalidArgument("has to be ", form); }
 
@@ -66,38 +67,40 @@ ConfigKey Choice(std::string_view name, std::string_view help, std::string_view 
           }};
 }
 
-// Empty: nowhere.
+// A text that something else reads: `check` says what is wrong with it.
 template <typename Field>
-ConfigKey Listen(std::string_view name, std::string_view help, Field field) {
+ConfigKey Checked(std::string_view name, std::string_view help, std::string_view form,
+                  std::function<Status(const std::string&)> check, Field field) {
   return {.name = name,
           .help = help,
-          .form = kListenForm,
-          .set = [field](Config& config, const Value& value) -> Status {
+          .form = form,
+          .set = [field, form, check](Config& config, const Value& value) -> Status {
             const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr) return WrongType(kListenForm);
-            if (!text->empty()) RETURN_IF_ERROR(ParseListenAddress(*text).status());
+            if (text == nullptr || text->size() > kMaxCheckedBytes || !IsUtf8(*text)) {
+              return WrongType(form);
+            }
+            RETURN_IF_ERROR(check(*text));
             field(config) = *text;
             return absl::OkStatus();
           },
           .show = [field](const Config& config) { return Quote(field(config)); }};
 }
 
+// An address, or nowhere.
+template <typename Field>
+ConfigKey Listen(std::string_view name, std::string_view help, std::string_view form,
+                 StatusOr<ListenAddress> (*parse)(std::string_view), Field field) {
+  const auto check = [parse](const std::string& text) {
+    return text.empty() ? absl::OkStatus() : parse(text).status();
+  };
+  return Checked(name, help, form, check, field);
+}
+
 // "key=value,key": labels and taints.
 template <typename Field>
 ConfigKey Pairs(std::string_view name, std::string_view help, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = kPairsForm,
-          .set = [field](Config& config, const Value& value) -> Status {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr || text->size() > kMaxPairsBytes || !IsUtf8(*text)) {
-              return WrongType(kPairsForm);
-            }
-            RETURN_IF_ERROR(ParsePairs(*text).status());
-            field(config) = *text;
-            return absl::OkStatus();
-          },
-          .show = [field](const Config& config) { return Quote(field(config)); }};
+  const auto check = [](const std::string& text) { return ParsePairs(text).status(); };
+  return Checked(name, help, kPairsForm, check, field);
 }
 
 // Some of an enum's values, by their names.

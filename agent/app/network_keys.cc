@@ -8,10 +8,9 @@
 namespace claw {
 namespace {
 
+using keys::Checked;
 using keys::Switch;
-using keys::Value;
 
-constexpr size_t kMaxListBytes = 8192;
 // The kernel takes 15 bytes for an interface, and a number follows.
 constexpr size_t kMaxNameBytes = 11;
 // A node has a bridge for each /22, and the kernel has better things to do with more of them.
@@ -19,25 +18,6 @@ constexpr int kMinIpv4Bits = 12;
 constexpr int kMaxIpv4Bits = 29;
 constexpr int kMinIpv6Bits = 48;
 constexpr int kMaxIpv6Bits = 112;
-
-// A text that something else reads: `check` says what is wrong with it.
-template <typename Field>
-ConfigKey Checked(std::string_view name, std::string_view help, std::string_view form,
-                  std::function<Status(const std::string&)> check, Field field) {
-  return {.name = name,
-          .help = help,
-          .form = form,
-          .set = [field, form, check](Config& config, const Value& value) -> Status {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr || text->size() > kMaxListBytes || !IsUtf8(*text)) {
-              return InvalidArgument("has to be ", form);
-            }
-            RETURN_IF_ERROR(check(*text));
-            field(config) = *text;
-            return absl::OkStatus();
-          },
-          .show = [field](const Config& config) { return Quote(field(config)); }};
-}
 
 template <typename Parse>
 auto List(const std::string& text, char separator, Parse parse)

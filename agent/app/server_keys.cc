@@ -12,18 +12,10 @@ constexpr std::string_view kTcpForm = "\"ADDRESS:PORT\", \"[ADDRESS]:PORT\", or 
 void AddServerKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(keys::Path(
       "server.socket", "Where the API is served; run_dir/clawlet.sock unless set", FIELD(socket)));
-  keys.push_back(
-      {.name = "server.listen",
-       .help = "… and where it is served to other machines, with mutual TLS; nowhere unless set",
-       .form = kTcpForm,
-       .set = [](Config& config, const keys::Value& value) -> Status {
-         const auto* text = std::get_if<std::string>(&value);
-         if (text == nullptr) return keys::WrongType(kTcpForm);
-         if (!text->empty()) RETURN_IF_ERROR(ParseTcpAddress(*text).status());
-         config.tls.listen = *text;
-         return absl::OkStatus();
-       },
-       .show = [](const Config& config) { return Quote(config.tls.listen); }});
+  keys.push_back(keys::Listen(
+      "server.listen",
+      "… and where it is served to other machines, with mutual TLS; nowhere unless set", kTcpForm,
+      ParseTcpAddress, FIELD(tls.listen)));
   keys.push_back(keys::Path("server.certificate", "This node's certificate and those above it, PEM",
                             FIELD(tls.certificate)));
   keys.push_back(
@@ -40,8 +32,7 @@ std::string ServerProblem(const Config& config) {
   }
   if (!tls.certificate.empty() && !tls.key.empty() && !tls.client_ca.empty()) return "";
   return "server.listen needs server.certificate, server.key and server.client_ca: nobody is "
-         "served "
-         "over a network without mutual TLS";
+         "served over a network without mutual TLS";
 }
 
 }  // namespace claw

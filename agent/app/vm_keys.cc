@@ -10,14 +10,10 @@ constexpr int64_t kMaxVms = 1000;
 // libvirt reads it.
 constexpr std::string_view kUriForm = "a libvirt URI, as in \"qemu:///system\", or \"\"";
 
-Status SetUri(Config& config, const keys::Value& value) {
-  const auto* text = std::get_if<std::string>(&value);
-  const bool sane =
-      text != nullptr && text->size() <= 1024 &&
-      std::all_of(text->begin(), text->end(), [](char c) { return c > ' ' && c <= '~'; });
-  if (!sane) return keys::WrongType(kUriForm);
-  config.vm.uri = *text;
-  return absl::OkStatus();
+Status CheckUri(const std::string& text) {
+  const bool sane = text.size() <= 1024 && std::all_of(text.begin(), text.end(),
+                                                       [](char c) { return c > ' ' && c <= '~'; });
+  return sane ? absl::OkStatus() : keys::WrongType(kUriForm);
 }
 
 }  // namespace
@@ -25,11 +21,9 @@ Status SetUri(Config& config, const keys::Value& value) {
 void AddVmKeys(std::vector<ConfigKey>& keys) {
   keys.push_back(
       keys::Switch("vm.enabled", "Sandboxes may run in arm64 VMs, too", FIELD(vm.enabled)));
-  keys.push_back({.name = "vm.uri",
-                  .help = "The libvirt that runs them; one of the agent's own unless set",
-                  .form = kUriForm,
-                  .set = SetUri,
-                  .show = [](const Config& config) { return Quote(config.vm.uri); }});
+  keys.push_back(keys::Checked("vm.uri",
+                               "The libvirt that runs them; one of the agent's own unless set",
+                               kUriForm, CheckUri, FIELD(vm.uri)));
   keys.push_back(keys::Choice("vm.type", "The first that works here unless set; qemu emulates",
                               "\"hvf\", \"kvm\" or \"qemu\"", {"hvf", "kvm", "qemu"},
                               FIELD(vm.type)));

@@ -13,19 +13,14 @@ constexpr std::string_view kDrained = "is drained";
 Task<StatusOr<Vm>> Node::Vms::Cordon(Call call, std::string name, bool cordoned,
                                      std::string reason) {
   co_await Uncancellable();
-  CO_RETURN_IF_ERROR(CheckEnabled());
-  CO_RETURN_IF_ERROR(Find(name).status());
   if (!IsUtf8(reason) || reason.size() > kMaxCordonReasonBytes) {
     co_return InvalidArgument("a reason is UTF-8 of at most ", kMaxCordonReasonBytes, " bytes");
   }
   const std::string fingerprint =
       ContentFingerprint(StrCat(name, cordoned ? " cordon " : " uncordon ", reason));
   CO_ASSIGN_OR_RETURN(const auto earlier,
-                      co_await node_.BeginRequest(call, "CordonVm", fingerprint));
-  if (earlier) {
-    CO_ASSIGN_OR_RETURN(const Ptr known, Find(name));
-    co_return known->vm;
-  }
+                      co_await BeginRequest(call, "CordonVm", name, fingerprint));
+  if (earlier) co_return *earlier;
   const RequestGuard guard([this, id = call.request_id] { node_.FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(const Ptr machine, Find(name));
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(machine->mutex);

@@ -7,7 +7,6 @@ namespace {
 
 // Between two tries to reach an agent that is still coming up: nothing tells when it is there.
 constexpr std::chrono::milliseconds kNextTry = std::chrono::milliseconds(250);
-constexpr std::chrono::milliseconds kOneLook = std::chrono::seconds(5);
 
 Status StartFailed(const std::string& name, const Status& why) {
   const std::string doing = StrCat("start VM '", name, "'");
@@ -37,13 +36,8 @@ Status Node::Vms::Admit(const Vm& vm) const {
 
 Task<StatusOr<Vm>> Node::Vms::Start(Call call, std::string name, Progress progress) {
   co_await Uncancellable();
-  CO_RETURN_IF_ERROR(CheckEnabled());
-  CO_RETURN_IF_ERROR(Find(name).status());
-  CO_ASSIGN_OR_RETURN(const auto earlier, co_await node_.BeginRequest(call, "StartVm", name));
-  if (earlier) {
-    CO_ASSIGN_OR_RETURN(const Ptr known, Find(name));
-    co_return known->vm;
-  }
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "StartVm", name, name));
+  if (earlier) co_return *earlier;
   const RequestGuard guard([this, id = call.request_id] { node_.FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(const Ptr machine, Find(name));
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(machine->mutex);
@@ -97,10 +91,7 @@ Task<Status> Node::Vms::Boot(Ptr machine, const Progress& progress) {
   const auto tell = [&progress](std::string what) {
     if (progress) progress(std::move(what));
   };
-  tell("checking the guest image");
-  const auto image = co_await CheckImage();
-  if (!image.ok()) co_return image.status();
-  tell(StrCat("booting (", hypervisor_.domain_type, ")"));
+  tell(StrCat("checking the guest image and booting (", hypervisor_.domain_type, ")"));
   machine->guest.reset();
   machine->look.reset();
   vm::Machines& machines = *deps_.machines;
@@ -112,6 +103,7 @@ Task<Status> Node::Vms::Boot(Ptr machine, const Progress& progress) {
   Vm changed = machine->vm;
   changed.port = booted->port;
   changed.image_digest = booted->image_digest;
+  image_digest_ = booted->image_digest;
   changed.certificate_expires_at = booted->certificate_expires_at;
   CO_RETURN_IF_ERROR(co_await Save(machine, std::move(changed), "vm.booting",
                                    StrCat("with the guest image ", booted->image_digest)));

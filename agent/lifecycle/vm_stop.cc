@@ -21,14 +21,9 @@ Status InUse(const std::string& name, int64_t sandboxes) {
 Task<StatusOr<Vm>> Node::Vms::Stop(Call call, std::string name,
                                    std::optional<std::chrono::milliseconds> grace, bool force) {
   co_await Uncancellable();
-  CO_RETURN_IF_ERROR(CheckEnabled());
-  CO_RETURN_IF_ERROR(Find(name).status());
   const std::string fingerprint = StrCat(name, force ? " force" : "");
-  CO_ASSIGN_OR_RETURN(const auto earlier, co_await node_.BeginRequest(call, "StopVm", fingerprint));
-  if (earlier) {
-    CO_ASSIGN_OR_RETURN(const Ptr known, Find(name));
-    co_return known->vm;
-  }
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "StopVm", name, fingerprint));
+  if (earlier) co_return *earlier;
   const RequestGuard guard([this, id = call.request_id] { node_.FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(const Ptr machine, Find(name));
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(machine->mutex);
@@ -63,11 +58,8 @@ Task<Status> Node::Vms::SwitchOff(Ptr machine, std::chrono::milliseconds grace, 
     const Status told = co_await node_.deps_.pool.Run(std::move(ask));
     if (told.code() == StatusCode::kFailedPrecondition) co_return told;
     // One that cannot be told may be on its way already.
-    const auto end = std::chrono::steady_clock::now() + grace;
-    const auto changed = std::make_shared<Notifier>(node_.deps_.strand);
-    while (told.ok() && !machine->off && std::chrono::steady_clock::now() < end) {
-      co_await node_.Sleep(std::chrono::milliseconds(50));
-    }
+    const Timeout timeout(node_.deps_.strand, grace, machine->changed);
+    while (told.ok() && !machine->off && !timeout.expired()) co_await machine->changed->Wait();
   }
   auto pull = [&machines, name = machine->vm.spec.name] { return machines.PullPlug(name); };
   const Status off = co_await node_.deps_.pool.Run(std::move(pull));
@@ -81,13 +73,8 @@ Task<Status> Node::Vms::SwitchOff(Ptr machine, std::chrono::milliseconds grace, 
 
 Task<StatusOr<Vm>> Node::Vms::Suspend(Call call, std::string name) {
   co_await Uncancellable();
-  CO_RETURN_IF_ERROR(CheckEnabled());
-  CO_RETURN_IF_ERROR(Find(name).status());
-  CO_ASSIGN_OR_RETURN(const auto earlier, co_await node_.BeginRequest(call, "SuspendVm", name));
-  if (earlier) {
-    CO_ASSIGN_OR_RETURN(const Ptr known, Find(name));
-    co_return known->vm;
-  }
+  CO_ASSIGN_OR_RETURN(const auto earlier, co_await BeginRequest(call, "SuspendVm", name, name));
+  if (earlier) co_return *earlier;
   const RequestGuard guard([this, id = call.request_id] { node_.FinishRequest(id); });
   CO_ASSIGN_OR_RETURN(const Ptr machine, Find(name));
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(machine->mutex);

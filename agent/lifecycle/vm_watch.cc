@@ -9,7 +9,6 @@
 namespace claw::lifecycle {
 namespace {
 
-constexpr std::chrono::milliseconds kOneLook = std::chrono::seconds(5);
 constexpr std::chrono::milliseconds kFirstPause = std::chrono::seconds(1);
 constexpr std::chrono::milliseconds kLongestPause = std::chrono::minutes(1);
 
@@ -41,7 +40,7 @@ Task<void> Node::Vms::CheckAlive(Ptr machine) {
     // Booted meanwhile: what was seen may be of the time before.
   }
   machine->off = true;
-  machine->changed.NotifyAll();
+  machine->changed->NotifyAll();
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(machine->mutex);
   const bool unasked =
       machine->vm.state == VmState::kRunning || machine->vm.state == VmState::kSuspended;

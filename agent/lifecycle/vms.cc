@@ -58,9 +58,23 @@ StatusOr<Node::Vms::Ptr> Node::Vms::Find(const std::string& name) const {
                    {.reason = "VM_NOT_FOUND", .constraint = "name", .outcome = Outcome::kRefused});
 }
 
+Task<StatusOr<std::optional<Vm>>> Node::Vms::BeginRequest(Call call, std::string method,
+                                                          std::string name,
+                                                          std::string fingerprint) {
+  CO_RETURN_IF_ERROR(CheckEnabled());
+  CO_RETURN_IF_ERROR(Find(name).status());
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await node_.BeginRequest(call, std::move(method), std::move(fingerprint)));
+  std::optional<Vm> known;
+  if (!earlier) co_return known;
+  CO_ASSIGN_OR_RETURN(const Ptr machine, Find(name));
+  known = machine->vm;
+  co_return known;
+}
+
 VmView Node::Vms::Show(const Machine& machine) const {
-  const bool other_image = !image_.digest.empty() && !machine.vm.image_digest.empty() &&
-                           machine.vm.image_digest != image_.digest;
+  const bool other_image = !image_digest_.empty() && !machine.vm.image_digest.empty() &&
+                           machine.vm.image_digest != image_digest_;
   return {.vm = machine.vm,
           .domain_type = hypervisor_.domain_type,
           .emulated = hypervisor_.emulated,
@@ -91,7 +105,7 @@ Task<StatusOr<vm::GuestImageFacts>> Node::Vms::CheckImage() {
   vm::Machines& machines = *deps_.machines;
   auto work = [&machines] { return machines.CheckImage(); };
   StatusOr<vm::GuestImageFacts> image = co_await node_.deps_.pool.Run(std::move(work));
-  if (image.ok()) image_ = *image;
+  if (image.ok()) image_digest_ = image->digest;
   co_return image;
 }
 
@@ -123,7 +137,7 @@ Task<Status> Node::Vms::Save(Ptr machine, Vm changed, std::string event, std::st
   CO_RETURN_IF_ERROR(co_await node_.Commit(std::move(write), std::move(events)));
   node_.RememberRequest(request);
   machine->vm = std::move(changed);
-  machine->changed.NotifyAll();
+  machine->changed->NotifyAll();
   co_return absl::OkStatus();
 }
 
@@ -137,7 +151,7 @@ Task<Status> Node::Vms::Save(Ptr machine, Vm changed, std::string event, std::st
 Task<void> Node::Vms::SaveReality(Ptr machine, Vm changed, std::string event, std::string message) {
   // It is so whatever the disk says; what cannot be recorded now is found out again at a restart.
   machine->vm = changed;
-  machine->changed.NotifyAll();
+  machine->changed->NotifyAll();
   const Status saved =
       co_await Save(machine, std::move(changed), std::move(event), std::move(message));
   if (!saved.ok() && problem_.empty()) problem_ = ToStd(saved.message());
@@ -154,7 +168,7 @@ Task<void> Node::Vms::Look() {
 void Node::Vms::Close() {
   closed_ = true;
   closing_.NotifyAll();
-  for (const auto& [name, machine] : machines_) machine->changed.NotifyAll();
+  for (const auto& [name, machine] : machines_) machine->changed->NotifyAll();
 }
 
 }  // namespace claw::lifecycle

@@ -56,11 +56,18 @@ class Node::Vms {
   void Close();
 
  private:
+  // How long a guest may take to show itself.
+  static constexpr std::chrono::milliseconds kOneLook = std::chrono::seconds(5);
+
   struct Machine;
   using Ptr = std::shared_ptr<Machine>;
 
   StatusOr<Ptr> Find(const std::string& name) const;
   Status CheckEnabled() const;
+  // What a verb on one VM begins with, as Node::BeginRequest. A VM: the request was made before,
+  // and this has become of it.
+  Task<StatusOr<std::optional<Vm>>> BeginRequest(Call call, std::string method, std::string name,
+                                                 std::string fingerprint);
   // Connects to the hypervisor, unless that has been done.
   Task<Status> Connect();
   // A changed record with an event about it; memory follows the disk.
@@ -99,7 +106,7 @@ class Node::Vms {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what comes from other threads
   std::map<std::string, Ptr> machines_;
   vm::HypervisorFacts hypervisor_;
-  vm::GuestImageFacts image_;
+  std::string image_digest_;  // of the guest image, as it was last read; empty: it was not
   std::string problem_ = "nobody has looked";
   std::shared_ptr<AsyncMutex> connect_mutex_;
   bool connected_ = false;
@@ -113,11 +120,13 @@ class Node::Vms {
 // One VM with what lives in memory alone.
 struct Node::Vms::Machine {
   Machine(Vm known, const asio::any_io_executor& executor)
-      : vm(std::move(known)), mutex(std::make_shared<AsyncMutex>(executor)), changed(executor) {}
+      : vm(std::move(known)),
+        mutex(std::make_shared<AsyncMutex>(executor)),
+        changed(std::make_shared<Notifier>(executor)) {}
 
   Vm vm;
   std::shared_ptr<AsyncMutex> mutex;  // held by the verb that is under way
-  Notifier changed;                   // its state, or what the hypervisor says of it
+  std::shared_ptr<Notifier> changed;  // its state, or what the hypervisor says of it
   int64_t boots = 0;                  // by this agent
   bool off = false;                   // the hypervisor has said so since the last of them
   bool removed = false;

@@ -1,9 +1,8 @@
-#include <deque>
-
 #include "agent/rpc/convert.h"
 #include "agent/rpc/convert_compat.h"
 #include "agent/rpc/names.h"
 #include "agent/rpc/page.h"
+#include "agent/rpc/progress_lines.h"
 #include "agent/rpc/reactors.h"
 #include "agent/rpc/services.h"
 #include "agent/rpc/task_group.h"
@@ -18,46 +17,11 @@ pb::Verdict Show(const Context& context, const CompatVerdict& verdict) {
   return ToProto(verdict, context.node.IsStale(verdict));
 }
 
-// What a test says of its progress, until it can be sent. A slow reader misses the older lines.
-class ProgressLines {
- public:
-  explicit ProgressLines(const asio::any_io_executor& strand) : changed_(strand) {}
-
-  void Add(std::string line) {
-    if (waiting_.size() == kMaxWaiting) waiting_.pop_front();
-    waiting_.push_back(std::move(line));
-    changed_.NotifyAll();
-  }
-
-  Task<Status> Forward(Sink<pb::TestImageProgress>& sink) {
-    for (;;) {
-      const bool cancelled = co_await lifecycle::IsCancelled();
-      if (cancelled) break;
-      if (waiting_.empty()) {
-        co_await changed_.Wait();
-        continue;
-      }
-      pb::TestImageProgress progress;
-      progress.set_message(std::move(waiting_.front()));
-      waiting_.pop_front();
-      const bool taken = co_await sink.Write(std::move(progress));
-      if (!taken) break;
-    }
-    co_return absl::OkStatus();
-  }
-
- private:
-  static constexpr size_t kMaxWaiting = 64;
-
-  lifecycle::Notifier changed_;
-  std::deque<std::string> waiting_;
-};
-
 Task<Status> TestImage(const Context& context, const pb::TestImageRequest& request,
                        const std::string& actor, Sink<pb::TestImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   CO_ASSIGN_OR_RETURN(lifecycle::CompatTestSpec spec, FromProto(request));
-  const auto lines = std::make_shared<ProgressLines>(context.strand);
+  const auto lines = std::make_shared<ProgressLines<pb::TestImageProgress>>(context.strand);
   TaskGroup group(context.strand);
   group.Spawn([&] { return lines->Forward(sink); });
   lifecycle::Node::CompatProgress progress = [lines](std::string line) {

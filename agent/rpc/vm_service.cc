@@ -1,11 +1,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <deque>
-
 #include "agent/lifecycle/vms.h"
 #include "agent/rpc/convert.h"
 #include "agent/rpc/names.h"
+#include "agent/rpc/progress_lines.h"
 #include "agent/rpc/reactors.h"
 #include "agent/rpc/services.h"
 #include "agent/rpc/task_group.h"
@@ -133,46 +132,14 @@ Task<StatusOr<pb::Vm>> CreateVm(const Context& context, const pb::CreateVmReques
   co_return Show(context, vm);
 }
 
-// What is done is told while it is done.
-class ProgressQueue {
- public:
-  explicit ProgressQueue(const asio::any_io_executor& strand) : changed_(strand) {}
-
-  void Add(std::string message) {
-    waiting_.push_back(std::move(message));
-    changed_.NotifyAll();
-  }
-
-  Task<Status> Forward(Sink<pb::VmProgress>& sink) {
-    for (;;) {
-      const bool cancelled = co_await lifecycle::IsCancelled();
-      if (cancelled) break;
-      if (waiting_.empty()) {
-        co_await changed_.Wait();
-        continue;
-      }
-      pb::VmProgress next;
-      next.set_message(std::move(waiting_.front()));
-      waiting_.pop_front();
-      const bool taken = co_await sink.Write(std::move(next));
-      if (!taken) break;
-    }
-    co_return absl::OkStatus();
-  }
-
- private:
-  lifecycle::Notifier changed_;
-  std::deque<std::string> waiting_;
-};
-
 Task<Status> StartVm(const Context& context, const pb::StartVmRequest& request,
                      const std::string& actor, Sink<pb::VmProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   CO_ASSIGN_OR_RETURN(const std::string name, ParseVmName("name", request.name()));
-  const auto queue = std::make_shared<ProgressQueue>(context.strand);
+  const auto lines = std::make_shared<ProgressLines<pb::VmProgress>>(context.strand);
   TaskGroup group(context.strand);
-  group.Spawn([&] { return queue->Forward(sink); });
-  auto tell = [queue](std::string message) { queue->Add(std::move(message)); };
+  group.Spawn([&] { return lines->Forward(sink); });
+  auto tell = [lines](std::string message) { lines->Add(std::move(message)); };
   const auto vm = co_await VmsOf(context).Start(MakeCall(request, actor), name, std::move(tell));
   co_await group.Stop();
   pb::VmProgress last;

@@ -154,45 +154,42 @@ Status Create(Context& context, const VmOptions& options) {
   return absl::OkStatus();
 }
 
+// Most commands change one VM and show what has become of it.
+template <typename Request>
+Status Change(Context& context, const VmOptions& options,
+              StatusOr<pb::Vm> (Client::*call)(Request request), Request request) {
+  request.set_name(VmName(options.name));
+  ASSIGN_OR_RETURN(const pb::Vm vm, (context.client().*call)(std::move(request)));
+  Print(context, vm);
+  return absl::OkStatus();
+}
+
 Status Stop(Context& context, const VmOptions& options) {
   pb::StopVmRequest request;
-  request.set_name(VmName(options.name));
   request.set_force(options.force);
   if (options.grace) {
     request.mutable_grace_period()->set_seconds(options.grace->count() / 1000);
     request.mutable_grace_period()->set_nanos(static_cast<int32_t>(options.grace->count() % 1000) *
                                               1'000'000);
   }
-  ASSIGN_OR_RETURN(const pb::Vm vm, context.client().StopVm(std::move(request)));
-  Print(context, vm);
-  return absl::OkStatus();
+  return Change(context, options, &Client::StopVm, std::move(request));
 }
 
 Status Suspend(Context& context, const VmOptions& options) {
-  pb::SuspendVmRequest request;
-  request.set_name(VmName(options.name));
-  ASSIGN_OR_RETURN(const pb::Vm vm, context.client().SuspendVm(std::move(request)));
-  Print(context, vm);
-  return absl::OkStatus();
+  return Change(context, options, &Client::SuspendVm, pb::SuspendVmRequest());
 }
 
 Status Drain(Context& context, const VmOptions& options) {
   pb::DrainVmRequest request;
-  request.set_name(VmName(options.name));
   request.set_reason(options.reason);
-  ASSIGN_OR_RETURN(const pb::Vm vm, context.client().DrainVm(std::move(request)));
-  Print(context, vm);
-  return absl::OkStatus();
+  return Change(context, options, &Client::DrainVm, std::move(request));
 }
 
 Status SetCordon(Context& context, const VmOptions& options, bool cordoned) {
   pb::CordonVmRequest request;
-  request.set_name(VmName(options.name));
   request.set_cordoned(cordoned);
   request.set_reason(options.reason);
-  ASSIGN_OR_RETURN(const pb::Vm vm, context.client().CordonVm(std::move(request)));
-  Print(context, vm);
-  return absl::OkStatus();
+  return Change(context, options, &Client::CordonVm, std::move(request));
 }
 
 Status Remove(Context& context, const VmOptions& options) {

@@ -24,22 +24,17 @@ bool Register(const LibvirtApi& api) {
 StatusOr<std::unique_ptr<EventThread>> EventThread::Start(std::shared_ptr<const LibvirtApi> api) {
   if (!Register(*api)) return Internal("libvirt's event loop cannot be made");
   auto thread = std::make_unique<EventThread>(std::move(api));
-  // Disabled: it never fires but when it is told to.
-  thread->wake_ = thread->api_->virEventAddTimeout(-1, Ignore, nullptr, nullptr);
-  if (thread->wake_ < 0) return Internal("libvirt's event loop takes no timer");
   thread->thread_ = std::thread([self = thread.get()] { self->Run(); });
   return thread;
 }
 
 EventThread::~EventThread() {
   stopping_ = true;
-  if (thread_.joinable()) {
-    // Adding one interrupts the wait, and it is due at once.
-    const int now = api_->virEventAddTimeout(0, Ignore, nullptr, nullptr);
-    thread_.join();
-    if (now >= 0) api_->virEventRemoveTimeout(now);
-  }
-  if (wake_ >= 0) api_->virEventRemoveTimeout(wake_);
+  if (!thread_.joinable()) return;
+  // A timer that is due at once ends the wait.
+  const int now = api_->virEventAddTimeout(0, Ignore, nullptr, nullptr);
+  thread_.join();
+  if (now >= 0) api_->virEventRemoveTimeout(now);
 }
 
 void EventThread::Run() {

@@ -24,7 +24,6 @@ class EventThread {
 
   const std::shared_ptr<const LibvirtApi> api_;
   std::atomic<bool> stopping_ = false;
-  int wake_ = -1;  // a timer that ends a wait
   std::thread thread_;
 };
 
