@@ -11,10 +11,8 @@ claw_library(claw_rpc
           rpc/status.cc rpc/task_group.cc rpc/tenant_service.cc rpc/tls.cc rpc/vm_service.cc
   LINK claw_lifecycle claw_proto ${GRPC_REFLECTION_LIBRARY})
 
-if(CLAW_PRECOMPILE)
-  target_precompile_headers(claw_lifecycle PRIVATE lifecycle/entry.h)
-  target_precompile_headers(claw_rpc PRIVATE rpc/reactors.h rpc/convert.h)
-endif()
+claw_precompile(claw_lifecycle lifecycle/entry.h)
+claw_precompile(claw_rpc rpc/reactors.h rpc/convert.h)
 
 claw_library(claw_metrics
   SOURCES metrics/exposition.cc metrics/families.cc metrics/server.cc
