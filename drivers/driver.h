@@ -19,8 +19,11 @@
 #include "agent/base/clock.h"
 #include "agent/base/status.h"
 #include "agent/base/unique_fd.h"
+#include "agent/model/compat.h"
+#include "agent/model/image.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/syscalls.h"
+#include "agent/model/tenant.h"
 
 namespace claw::drivers {
 
@@ -36,6 +39,18 @@ struct Fingerprint {
   int64_t overhead_prior_bytes = 0;
   // What the supervisor of one sandbox takes outside of the sandbox's cgroup, as measured.
   int64_t supervisor_bytes = 0;
+
+  bool operator==(const Fingerprint&) const = default;
+};
+
+// What the agent in a guest has to know of a sandbox, because it decides about it by itself: the
+// host's records that the decision rests on.
+struct GuestFacts {
+  Tenant tenant{};
+  Image image{};
+  SandboxSpec spec{};
+  std::vector<CompatVerdict> verdicts{};
+  std::optional<CompatOverride> compat_override{};
 };
 
 // Everything needed to create one sandbox, resolved: no defaults are left to the driver.
@@ -67,6 +82,9 @@ struct LaunchSpec {
   // Kept beside the sandbox for as long as it exists, so that a node that lost its store can
   // rebuild the record from what runs.
   std::string record_json{};
+  // For drivers of guests, which take what to run from it, and nothing else of this but the id, the
+  // image's folder and record_json.
+  std::shared_ptr<const GuestFacts> guest{};
 };
 
 struct Created {

@@ -32,14 +32,6 @@ struct Wanted {
   std::chrono::milliseconds ttl = kDefaultLease;
 };
 
-// A test of an image under gVisor, as it was asked for.
-struct CompatTestSpec {
-  std::string image{};                // a reference or a digest
-  std::vector<CompatProbe> probes{};  // empty: what the image's label says, or its own program
-  bool baseline = false;
-  int64_t workload_bytes = kDefaultProbeBytes;
-};
-
 // What sandboxes of an image under a driver cost, and what is charged for it.
 struct OverheadView {
   SandboxClass sandboxes{};

@@ -133,4 +133,12 @@ Status ValidateProbe(const CompatProbe& probe);
 bool IsFresh(const CompatVerdict& verdict, std::string_view runtime_version,
              std::string_view platform, std::string_view architecture);
 
+// A test of an image under gVisor, as it was asked for.
+struct CompatTestSpec {
+  std::string image{};                // a reference or a digest
+  std::vector<CompatProbe> probes{};  // empty: what the image's label says, or its own program
+  bool baseline = false;
+  int64_t workload_bytes = kDefaultProbeBytes;
+};
+
 }  // namespace claw

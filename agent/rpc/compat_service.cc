@@ -20,7 +20,7 @@ pb::Verdict Show(const Context& context, const CompatVerdict& verdict) {
 Task<Status> TestImage(const Context& context, const pb::TestImageRequest& request,
                        const std::string& actor, Sink<pb::TestImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  CO_ASSIGN_OR_RETURN(lifecycle::CompatTestSpec spec, FromProto(request));
+  CO_ASSIGN_OR_RETURN(CompatTestSpec spec, FromProto(request));
   const auto lines = std::make_shared<ProgressLines<pb::TestImageProgress>>(context.strand);
   TaskGroup group(context.strand);
   group.Spawn([&] { return lines->Forward(sink); });

@@ -95,8 +95,8 @@ pb::CompatResult ToProto(CompatResult result) {
 
 }  // namespace
 
-StatusOr<lifecycle::CompatTestSpec> FromProto(const pb::TestImageRequest& request) {
-  lifecycle::CompatTestSpec spec;
+StatusOr<CompatTestSpec> FromProto(const pb::TestImageRequest& request) {
+  CompatTestSpec spec;
   ASSIGN_OR_RETURN(spec.image, ParseImageName("image", request.image()));
   for (const pb::Probe& proto : request.probes()) {
     ASSIGN_OR_RETURN(CompatProbe probe, ProbeFromProto(proto));

@@ -9,7 +9,7 @@ namespace claw::rpc {
 namespace pb = ::claw::node::v1;
 
 // Defaults filled in, and every probe validated.
-StatusOr<lifecycle::CompatTestSpec> FromProto(const pb::TestImageRequest& request);
+StatusOr<CompatTestSpec> FromProto(const pb::TestImageRequest& request);
 // Without the giver and the times.
 StatusOr<CompatOverride> FromProto(const pb::CreateOverrideRequest& request);
 

@@ -5,10 +5,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "agent/base/clock.h"
 #include "agent/base/status.h"
 #include "agent/model/vm.h"
+#include "drivers/driver.h"
 
 namespace claw::drivers {
 
@@ -31,6 +33,15 @@ struct GuestLook {
   int64_t active_sandboxes = 0;
   bool ready = false;
   std::string problem{};  // its conditions, in a sentence; empty: none
+  // What runs sandboxes there, as the guest's agent found it.
+  struct Runtime {
+    std::string driver{};
+    IsolationClass isolation = IsolationClass::kGvisor;
+    Fingerprint found{};
+
+    bool operator==(const Runtime&) const = default;
+  };
+  std::vector<Runtime> runtimes{};
 
   bool operator==(const GuestLook&) const = default;
 };
@@ -45,6 +56,17 @@ class Guest {
   // Answers with what its clock was off by, if that was worth mending.
   virtual StatusOr<std::chrono::milliseconds> SetClock(Time now) = 0;
   virtual Status PowerOff(bool force) = 0;
+
+  // Runs sandboxes of this class in the guest, whose agent admits them by itself. Lives as long as
+  // the Guest. While the guest's agent does not answer, calls fail with GUEST_UNREACHABLE, nothing
+  // is known, and Wait goes on waiting.
+  virtual Driver& DriverOf(IsolationClass isolation) = 0;
+
+  // Tests an image there as its agent does it, and sends it first unless it is there. `progress` is
+  // called on the caller's thread.
+  virtual StatusOr<CompatVerdict> TestImage(
+      const CompatTestSpec& spec, const GuestFacts& facts, const std::filesystem::path& rootfs,
+      const std::function<void(std::string)>& progress) = 0;
 };
 
 using DialGuest = std::function<StatusOr<std::shared_ptr<Guest>>(

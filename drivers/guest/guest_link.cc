@@ -84,6 +84,14 @@ class GuestLink final : public Guest {
     return ToStatus(guest_->PowerOff(&context, request, &response), "switch the guest off");
   }
 
+  Driver& DriverOf(IsolationClass /*isolation*/) override { std::abort(); }
+  StatusOr<CompatVerdict> TestImage(
+      const CompatTestSpec& /*spec*/, const GuestFacts& /*facts*/,
+      const std::filesystem::path& /*rootfs*/,
+      const std::function<void(std::string)>& /*progress*/) override {
+    std::abort();
+  }
+
  private:
   static GuestLook Translate(const pb::Guest& guest, const pb::Node& node) {
     std::string problem;

@@ -218,6 +218,14 @@ class FakeVms {
       return absl::OkStatus();
     }
 
+    drivers::Driver& DriverOf(IsolationClass /*isolation*/) override { std::abort(); }
+    StatusOr<CompatVerdict> TestImage(
+        const CompatTestSpec& /*spec*/, const drivers::GuestFacts& /*facts*/,
+        const std::filesystem::path& /*rootfs*/,
+        const std::function<void(std::string)>& /*progress*/) override {
+      std::abort();
+    }
+
    private:
     StatusOr<Machine*> Find() {
       for (auto& [name, machine] : world_.machines_) {

@@ -45,7 +45,7 @@ class Hardened {
   }
 
   CompatResult Test() {
-    lifecycle::CompatTestSpec spec;
+    CompatTestSpec spec;
     spec.image = "legacy";
     spec.baseline = true;
     spec.probes = {{.name = "legacy", .command = {"/legacy"}}};

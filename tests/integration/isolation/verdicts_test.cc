@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
 const std::vector<std::string> kNames = {"copy_file_range", "openat2", "pidfd_open"};
 
 CompatVerdict Test(RealNode& node, const std::string& argument) {
-  lifecycle::CompatTestSpec spec;
+  CompatTestSpec spec;
   spec.image = "calls";
   spec.baseline = true;
   spec.probes = {{.name = argument, .command = {"/calls", argument}}};

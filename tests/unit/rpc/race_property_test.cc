@@ -131,7 +131,7 @@ class Race {
       process->Exit(code);
       return absl::OkStatus();
     });
-    lifecycle::CompatTestSpec spec;
+    CompatTestSpec spec;
     spec.image = "app";
     Must(fixture_.Run(node().TestImage({}, spec, [](const std::string&) {})).status());
     if (test_.verdict == Verdict::kStale) fixture_.world().SetRuntimeVersion("2.0");
