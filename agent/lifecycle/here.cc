@@ -148,7 +148,8 @@ const placement::Target& Node::Here() const {
   here_.driver_holds.clear();
   for (const DriverState& state : drivers_) {
     const std::string driver(state.driver->name());
-    std::vector<Status> holds = {budget::CheckCaps(config_.caps, CountActive(), driver)};
+    std::vector<Status> holds;
+    holds.push_back(budget::CheckCaps(config_.caps, CountActive(), driver));
     if (const auto gate = start_gates_.find(driver); gate != start_gates_.end()) {
       holds.push_back(gate->second->CheckRoom());
     }
