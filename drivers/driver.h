@@ -48,7 +48,7 @@ struct Fingerprint {
 struct GuestFacts {
   Tenant tenant{};
   Image image{};
-  SandboxSpec spec{};
+  SandboxSpec spec{};  // what was asked for; what it comes to is in the LaunchSpec
   std::vector<CompatVerdict> verdicts{};
   std::optional<CompatOverride> compat_override{};
 };
@@ -82,14 +82,16 @@ struct LaunchSpec {
   // Kept beside the sandbox for as long as it exists, so that a node that lost its store can
   // rebuild the record from what runs.
   std::string record_json{};
-  // For drivers of guests, which take what to run from it, and nothing else of this but the id, the
-  // image's folder and record_json.
+  // For drivers of guests: what the agent there needs to decide about it by itself.
   std::shared_ptr<const GuestFacts> guest{};
 };
 
 struct Created {
   DriverHandle handle{};
   ProcessIdentity process{};
+  // What it is charged where it is, if somebody else than this agent says so: a guest has its own
+  // ledger.
+  std::optional<Memory> memory{};
 };
 
 // How a sandbox ended, as far as it is known.
@@ -98,6 +100,9 @@ struct ExitObservation {
   bool oom_killed = false;
   int64_t memory_peak_bytes = 0;  // 0: not known
   Time exited_at{};
+  // Why, if somebody else than this agent ended it; kNone: nobody did.
+  EndReason reason = EndReason::kNone;
+  std::string failure{};  // without an exit code: why nobody saw it, if that is known
 };
 
 enum class Presence {

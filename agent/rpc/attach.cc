@@ -25,6 +25,22 @@ Task<Status> PumpLog(const Context& context, const std::string& id, Sink<Respons
   co_return end.status();
 }
 
+// Until the caller has said all, or the program has ended.
+Task<Status> TakeInput(const Context& context, std::string id, Source<pb::AttachRequest>& source,
+                       pb::AttachRequest first) {
+  TaskGroup group(context.strand);
+  SandboxInput input(context, id, group);
+  const auto over = group.Spawn(
+      [&]() -> Task<Status> { co_return (co_await context.node.WaitSandbox(id)).status(); });
+  const auto reading = group.Spawn([&] { return PumpInput(source, input, std::move(first)); });
+  auto done = [&] { return over->ended || reading->ended; };
+  co_await group.WaitUntil(std::move(done));
+  source.StopReading();
+  const Status status = reading->ended ? reading->status : absl::OkStatus();
+  co_await group.Stop();
+  co_return status;
+}
+
 }  // namespace
 
 Task<Status> AttachSandbox(const Context& context, Source<pb::AttachRequest>& source,
@@ -33,6 +49,10 @@ Task<Status> AttachSandbox(const Context& context, Source<pb::AttachRequest>& so
   if (!first) co_return InvalidArgument("the first message has to name the sandbox");
   CO_ASSIGN_OR_RETURN(const std::string name, ParseSandboxName("name", first->name()));
   CO_ASSIGN_OR_RETURN(const Sandbox sandbox, context.node.GetSandbox(name));
+
+  if (first->input_only()) {
+    co_return co_await TakeInput(context, sandbox.id, source, *std::move(first));
+  }
 
   TaskGroup group(context.strand);
   SandboxInput input(context, sandbox.id, group);

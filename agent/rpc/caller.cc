@@ -3,11 +3,11 @@
 #include <grpc/grpc_security_constants.h>
 
 #include <pwd.h>
-#include <sys/socket.h>
 
 #include <array>
 #include <cstdint>
 
+#include "agent/base/descriptors.h"
 #include "agent/base/strings.h"
 
 namespace claw::rpc {
@@ -45,12 +45,9 @@ std::string CallerIdentity(const grpc::CallbackServerContext& call) {
   const std::string_view number = std::string_view(peer).substr(peer.find(':') + 1);
   int64_t fd = -1;
   if (!peer.starts_with("fd:") || !ParseInt(number, &fd)) return kUnknown;
-  ucred credentials{};
-  socklen_t size = sizeof(credentials);
-  if (::getsockopt(static_cast<int>(fd), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
-    return kUnknown;
-  }
-  return StrCat("unix:", NameOfUser(credentials.uid), "(", credentials.uid, ")");
+  const StatusOr<uid_t> user = PeerUser(static_cast<int>(fd));
+  if (!user.ok()) return kUnknown;
+  return StrCat("unix:", NameOfUser(*user), "(", *user, ")");
 }
 
 }  // namespace claw::rpc

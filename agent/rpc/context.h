@@ -7,6 +7,7 @@
 #include "agent/lifecycle/async.h"
 #include "agent/lifecycle/node.h"
 #include "agent/model/node_role.h"
+#include "drivers/image/image_store.h"
 
 namespace claw::rpc {
 
@@ -25,7 +26,9 @@ struct Context {
   // Of a guest alone; called on the strand.
   struct GuestHooks {
     std::function<Status(Time)> set_clock{};
-    std::function<void()> power_off{};  // when the call has been answered
+    std::function<void()> power_off{};            // when the call has been answered
+    std::function<void(bool at_once)> restart{};  // … or before that
+    image::ImageStore* images = nullptr;          // where what the host sends goes; the node's own
   };
   GuestHooks guest{};
   // Told, on the strand, of answers that mean a fault of the node and not of the caller.

@@ -270,6 +270,7 @@ pb::Sandbox ToProto(const Sandbox& sandbox) {
   proto.set_released(sandbox.released);
   if (sandbox.lease) SetTime(sandbox.lease->expires_at, proto.mutable_lease_expire_time());
   *proto.mutable_network() = NetworkStatusOf(sandbox);
+  proto.set_target(sandbox.target);
   return proto;
 }
 
@@ -319,6 +320,7 @@ pb::SandboxStats ToProto(const lifecycle::SandboxStats& stats) {
   proto.set_memory_limit_bytes(stats.stats.memory_limit_bytes);
   proto.set_cpu_usage_micros(stats.stats.cpu_usage_micros);
   proto.set_pids(stats.stats.pids);
+  proto.set_limit_hits(stats.stats.limit_hits);
   SetTime(stats.time, proto.mutable_time());
   return proto;
 }

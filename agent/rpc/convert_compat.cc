@@ -1,7 +1,6 @@
 #include "agent/rpc/convert_compat.h"
 
-#include <cstring>
-
+#include "agent/base/linux_errno.h"
 #include "agent/rpc/convert.h"
 #include "agent/rpc/names.h"
 
@@ -56,8 +55,8 @@ pb::ProbeRun ToProto(const CompatRun& run, const char* runtime) {
 }
 
 std::string ErrnoName(int error_number) {
-  const char* name = error_number == 0 ? nullptr : ::strerrorname_np(error_number);
-  if (name != nullptr) return name;
+  const std::string_view name = LinuxErrnoName(error_number);
+  if (!name.empty()) return std::string(name);
   return error_number == 0 ? "" : StrCat("errno ", error_number);
 }
 

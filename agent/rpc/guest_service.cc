@@ -1,5 +1,7 @@
 #include "agent/host/pressure.h"
 #include "agent/rpc/convert.h"
+#include "agent/rpc/guest_calls.h"
+#include "agent/rpc/guest_image.h"
 #include "agent/rpc/names.h"
 #include "agent/rpc/reactors.h"
 #include "agent/rpc/services.h"
@@ -17,6 +19,8 @@ constexpr int64_t kFirstSecond = 1'704'067'200;   // 2024
 constexpr int64_t kLastSecond = 253'402'300'799;  // 9999
 
 Task<StatusOr<pb::Guest>> GetGuest(const Context& context, const pb::GetGuestRequest& /*request*/) {
+  // The balloon may have been moved: what the ledger has is to agree with what is told here.
+  co_await context.node.LookAtPressure();
   pb::Guest guest;
   guest.set_agent_version(context.agent_version);
   guest.set_boot_id(context.node.host().boot_id);
@@ -24,10 +28,10 @@ Task<StatusOr<pb::Guest>> GetGuest(const Context& context, const pb::GetGuestReq
   const lifecycle::ConcurrencyView concurrency = context.node.concurrency();
   guest.set_pressure(std::string(ToString(concurrency.band)));
   guest.set_memory_some(concurrency.stall);
-  guest.set_memory_total_bytes(context.node.host().memory_bytes);
   const auto read = [] { return host::ReadMemoryPressure(); };
   StatusOr<MemoryPressure> pressure = co_await context.pool.Run(std::move(read));
   if (!pressure.ok()) co_return pressure.status();
+  guest.set_memory_total_bytes(pressure->total_bytes);
   guest.set_memory_available_bytes(pressure->available_bytes);
   guest.set_active_sandboxes(context.node.counts().active_sandboxes);
   co_return guest;
@@ -68,6 +72,12 @@ Task<StatusOr<Empty>> PowerOff(const Context& context, const pb::PowerOffRequest
   co_return Empty();
 }
 
+Task<StatusOr<Empty>> RestartAgent(const Context& context, const pb::RestartAgentRequest& request,
+                                   const std::string& /*actor*/) {
+  context.guest.restart(request.at_once());
+  co_return Empty();
+}
+
 class GuestService final : public pb::GuestService::CallbackService {
  public:
   explicit GuestService(const Context& context) : context_(context) {}
@@ -85,6 +95,30 @@ class GuestService final : public pb::GuestService::CallbackService {
   grpc::ServerUnaryReactor* PowerOff(grpc::CallbackServerContext* call,
                                      const pb::PowerOffRequest* request, Empty* response) override {
     return Change(context_, *call, request, response, rpc::PowerOff);
+  }
+  grpc::ServerUnaryReactor* PrepareSandbox(grpc::CallbackServerContext* call,
+                                           const pb::PrepareSandboxRequest* request,
+                                           pb::GuestSandbox* response) override {
+    return Change(context_, *call, request, response, rpc::PrepareSandbox);
+  }
+  grpc::ServerUnaryReactor* GetGuestSandbox(grpc::CallbackServerContext* /*call*/,
+                                            const pb::GetGuestSandboxRequest* request,
+                                            pb::GuestSandbox* response) override {
+    return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::GetGuestSandbox);
+  }
+  grpc::ServerUnaryReactor* GetVerdictRecord(grpc::CallbackServerContext* /*call*/,
+                                             const pb::GetVerdictRecordRequest* request,
+                                             pb::VerdictRecord* response) override {
+    return Unary(context_, WhenCallerLeaves::kCancel, request, response, rpc::GetVerdictRecord);
+  }
+  grpc::ServerUnaryReactor* RestartAgent(grpc::CallbackServerContext* call,
+                                         const pb::RestartAgentRequest* request,
+                                         Empty* response) override {
+    return Change(context_, *call, request, response, rpc::RestartAgent);
+  }
+  grpc::ServerReadReactor<pb::PutImageRequest>* PutImage(grpc::CallbackServerContext* call,
+                                                         pb::Image* response) override {
+    return Upload(context_, *call, response, rpc::PutImage);
   }
 
  private:

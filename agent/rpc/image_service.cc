@@ -80,16 +80,17 @@ pb::Image Show(const Context& context, const Image& image) {
 
 // The common part of pull and import: `fetch` starts the work with a callback for its progress.
 Task<Status> Fetch(const Context& context, Sink<pb::ImageProgress>& sink,
-                   std::function<Task<StatusOr<Image>>(image::Progress)> fetch) {
+                   std::function<Task<StatusOr<lifecycle::Images>>(image::Progress)> fetch) {
   const auto relay = std::make_shared<ProgressRelay>(context.strand);
   TaskGroup group(context.strand);
   group.Spawn([&] { return relay->Forward(sink); });
-  auto image = co_await fetch(relay->Callback());
+  auto images = co_await fetch(relay->Callback());
   co_await group.Stop();
-  if (!image.ok()) co_return image.status();
+  if (!images.ok()) co_return images.status();
   pb::ImageProgress last;
   last.set_phase("done");
-  *last.mutable_image() = Show(context, *image);
+  for (const Image& image : *images) *last.add_images() = Show(context, image);
+  *last.mutable_image() = last.images(0);
   co_await sink.Write(std::move(last));
   co_return absl::OkStatus();
 }
@@ -98,9 +99,10 @@ Task<Status> PullImage(const Context& context, const pb::PullImageRequest& reque
                        const std::string& actor, Sink<pb::ImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (request.reference().empty()) co_return BadField("reference", "is missing");
+  CO_ASSIGN_OR_RETURN(const auto platforms, ParsePlatforms("platforms", request.platforms()));
   auto fetch = [&](image::Progress progress) {
     return context.node.PullImage(MakeCall(request, actor), request.reference(), request.insecure(),
-                                  request.signer(), std::move(progress));
+                                  request.signer(), platforms, std::move(progress));
   };
   co_return co_await Fetch(context, sink, std::move(fetch));
 }
@@ -109,9 +111,10 @@ Task<Status> ImportImage(const Context& context, const pb::ImportImageRequest& r
                          const std::string& actor, Sink<pb::ImageProgress>& sink) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (request.source().empty()) co_return BadField("source", "is missing");
+  CO_ASSIGN_OR_RETURN(const auto platforms, ParsePlatforms("platforms", request.platforms()));
   auto fetch = [&](image::Progress progress) {
     return context.node.ImportImage(MakeCall(request, actor), request.source(), request.reference(),
-                                    request.signer(), std::move(progress));
+                                    request.signer(), platforms, std::move(progress));
   };
   co_return co_await Fetch(context, sink, std::move(fetch));
 }

@@ -45,6 +45,12 @@ class LogPump {
     Status status = co_await PumpPresent();
     bool complete = !options_.follow;
     while (status.ok() && !complete) {
+      if (options_.mark_caught_up) {
+        pb::LogChunk mark;
+        mark.set_caught_up(true);
+        const bool taken = co_await emit_(std::move(mark));
+        if (!taken) co_return CallerGone();
+      }
       co_await AwaitChange();
       const bool cancelled = co_await lifecycle::IsCancelled();
       if (cancelled) co_return CallerGone();

@@ -17,6 +17,7 @@ struct LogOptions {
   bool follow = false;
   int64_t tail_lines = 0;  // 0: all
   std::optional<Time> since{};
+  bool mark_caught_up = false;  // with `follow`: say when there is nothing more at present
 };
 
 // Takes one chunk; false: its reader is gone.

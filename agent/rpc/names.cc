@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kMaxRequestIdBytes = 128;
 constexpr size_t kMaxImageNameBytes = 512;
+constexpr std::string_view kLinux = "linux/";
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 constexpr int32_t kNanosPerSecond = 1'000'000'000;
@@ -92,6 +93,23 @@ StatusOr<std::string> ParseImageName(std::string_view field, std::string_view na
   if (image.size() <= kMaxImageNameBytes && IsPrintable(image)) return image;
   return BadField(field, StrCat("is not a digest or reference of at most ", kMaxImageNameBytes,
                                 " printable bytes"));
+}
+
+StatusOr<std::vector<std::string>> ParsePlatforms(
+    std::string_view field, const google::protobuf::RepeatedPtrField<std::string>& platforms) {
+  std::vector<std::string> parsed;
+  for (const std::string& platform : platforms) {
+    std::string_view architecture = platform;
+    if (architecture.starts_with(kLinux)) architecture.remove_prefix(kLinux.size());
+    if (architecture != "amd64" && architecture != "arm64") {
+      return BadField(field, StrCat("has ", Quote(platform),
+                                    " in it; there are 'linux/amd64' and 'linux/arm64'"));
+    }
+    if (std::find(parsed.begin(), parsed.end(), architecture) == parsed.end()) {
+      parsed.emplace_back(architecture);
+    }
+  }
+  return parsed;
 }
 
 Status CheckRequestId(std::string_view request_id) {

@@ -4,12 +4,14 @@
 // the field as its constraint.
 
 #include <google/protobuf/duration.pb.h>
+#include <google/protobuf/repeated_field.h>
 #include <google/protobuf/timestamp.pb.h>
 
 #include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "agent/base/clock.h"
 #include "agent/base/status.h"
@@ -45,6 +47,9 @@ StatusOr<std::string> ParseVmName(std::string_view field, std::string_view name)
 StatusOr<std::string> ParseNetworkPolicyName(std::string_view field, std::string_view name);
 // "images/X" -> X, a digest or a reference.
 StatusOr<std::string> ParseImageName(std::string_view field, std::string_view name);
+// "linux/arm64" or "arm64" -> "arm64"; each once, in their order.
+StatusOr<std::vector<std::string>> ParsePlatforms(
+    std::string_view field, const google::protobuf::RepeatedPtrField<std::string>& platforms);
 
 // At most 128 bytes of printable ASCII; may be empty.
 Status CheckRequestId(std::string_view request_id);

@@ -32,6 +32,7 @@ void SetDriver(const lifecycle::DriverState& state, pb::DriverStatus* status) {
   status->set_runtime_version(found.runtime_version);
   status->set_runtime_path(found.runtime_path);
   status->set_platform(found.platform);
+  status->set_overhead_prior_bytes(found.overhead_prior_bytes);
   status->mutable_capabilities()->Assign(found.capabilities.begin(), found.capabilities.end());
 }
 
@@ -164,6 +165,36 @@ pb::Target ShowTarget(const Context& context) {
   if (node.state().cordoned) SetCordon(node.state(), proto.mutable_cordon());
   for (const Image& image : node.ListImages()) proto.add_images(image.digest);
   proto.set_sandboxes(node.concurrency().counts.sandboxes);
+  return proto;
+}
+
+pb::Target ShowTarget(const placement::Target& target) {
+  pb::Target proto;
+  proto.set_name(target.name);
+  proto.set_os(target.platform->os);
+  proto.set_architecture(target.platform->architecture);
+  proto.set_page_size_bytes(target.platform->page_size_bytes);
+  proto.set_node_class(std::string(ToString(target.platform->node_class)));
+  proto.set_emulated(target.platform->emulated);
+  proto.set_running(target.running);
+  for (const placement::Runtime& runtime : target.platform->runtimes) {
+    pb::DriverStatus* driver = proto.add_drivers();
+    driver->set_name(runtime.driver);
+    driver->set_healthy(runtime.problem.empty());
+    driver->set_message(runtime.problem);
+    driver->set_runtime_version(runtime.version);
+    driver->set_platform(runtime.platform);
+    driver->set_overhead_prior_bytes(runtime.overhead_prior_bytes);
+  }
+  pb::NodeMemory* memory = proto.mutable_memory();
+  memory->set_allocatable_bytes(target.allocatable_bytes);
+  memory->set_charged_bytes(target.held.charged_bytes());
+  memory->set_available_bytes(target.allocatable_bytes - target.held.charged_bytes());
+  proto.mutable_labels()->insert(target.labels.begin(), target.labels.end());
+  for (const placement::Taint& taint : target.taints) proto.add_taints(ToText(taint));
+  if (!target.cordoned.empty()) proto.mutable_cordon()->set_reason(target.cordoned);
+  for (const std::string& digest : target.images) proto.add_images(digest);
+  proto.set_sandboxes(target.held.active().sandboxes);
   return proto;
 }
 

@@ -7,9 +7,10 @@
 
 namespace claw::rpc {
 
-// The node as it stands, and as the one target that it is.
+// The node as it stands, and as a target.
 node::v1::Node ShowNode(const Context& context);
 node::v1::Target ShowTarget(const Context& context);
+node::v1::Target ShowTarget(const placement::Target& target);  // a VM
 
 Task<Status> WatchNode(const Context& context, const node::v1::WatchNodeRequest& request,
                        Sink<node::v1::NodeChange>& sink);

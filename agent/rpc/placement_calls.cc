@@ -64,7 +64,7 @@ pb::Reservation ToReservation(const Context& context, const Sandbox& sandbox) {
   pb::Reservation proto;
   proto.set_name(StrCat("reservations/", sandbox.id));
   *proto.mutable_sandbox() = rpc::ToProto(sandbox);
-  proto.set_target("host");
+  proto.set_target(sandbox.target);
   if (sandbox.lease) {
     SetTime(sandbox.lease->expires_at, proto.mutable_expire_time());
     proto.set_held_by(sandbox.lease->held_by);
@@ -95,10 +95,13 @@ Status ExplainRefusal(const Context& context, const SandboxSpec& spec, const Sta
   const auto is_the_one = [&detail](const placement::Constraint& one) {
     return !one.met && one.name == detail.constraint;
   };
-  const auto& constraints = explained->front().constraints;
+  const auto has_it = [&is_the_one](const placement::Explanation& one) {
+    return std::any_of(one.constraints.begin(), one.constraints.end(), is_the_one);
+  };
+  const auto refused = std::find_if(explained->begin(), explained->end(), has_it);
   // It was refused for something else, or things have changed since.
-  if (std::none_of(constraints.begin(), constraints.end(), is_the_one)) return status;
-  pb::Explanation proto = ToProto(explained->front());
+  if (refused == explained->end()) return status;
+  pb::Explanation proto = ToProto(*refused);
   pb::Explanation unmet = proto;
   unmet.clear_constraints();
   for (const pb::Constraint& one : proto.constraints()) {
@@ -116,7 +119,13 @@ Status ExplainRefusal(const Context& context, const SandboxSpec& spec, const Sta
 Task<StatusOr<pb::ListTargetsResponse>> ListTargets(const Context& context,
                                                     const pb::ListTargetsRequest& /*request*/) {
   pb::ListTargetsResponse response;
-  *response.add_targets() = ShowTarget(context);
+  for (const placement::Target* target : context.node.Targets()) {
+    if (target->name == kHostTarget) {
+      *response.add_targets() = ShowTarget(context);
+    } else {
+      *response.add_targets() = ShowTarget(*target);
+    }
+  }
   co_return response;
 }
 

@@ -195,4 +195,62 @@ grpc::ServerBidiReactor<Request, Response>* TwoWayStream(const Context& context,
   return reactor.get();
 }
 
+// A stream of requests and one answer, which may come before the stream's end: then what is left of
+// it is not read.
+template <typename Request, typename Response>
+class UploadReactor final : public grpc::ServerReadReactor<Request>, public Source<Request> {
+ public:
+  UploadReactor(const Context& context, Response* response)
+      : context_(context),
+        response_(response),
+        reads_(context.strand),
+        task_(std::make_shared<CallTask>(context.strand, WhenCallerLeaves::kCancel)) {}
+
+  void Start(const std::shared_ptr<UploadReactor>& self,
+             std::function<Task<StatusOr<Response>>()> body) {
+    self_ = self;
+    task_->Start([self, body = std::move(body)] { return self->Answer(body); },
+                 [self](const Status& status) { self->Finish(Report(self->context_, status)); });
+  }
+
+  void OnReadDone(bool ok) override {
+    asio::post(context_.strand, [self = self_, ok] { self->reads_.Arrived(ok); });
+  }
+  void OnCancel() override {
+    task_->Cancel([self = self_] { self->reads_.Close(); });
+  }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  ReadGate& reads() override { return reads_; }
+  void Receive() override { this->StartRead(&incoming_); }
+  Request& incoming() override { return incoming_; }
+
+  Task<Status> Answer(std::function<Task<StatusOr<Response>>()> body) {
+    StatusOr<Response> answer = co_await body();
+    if (answer.ok()) *response_ = *std::move(answer);
+    co_return answer.status();
+  }
+
+  const Context& context_;
+  Response* const response_;
+  ReadGate reads_;
+  Request incoming_;
+  const std::shared_ptr<CallTask> task_;
+  std::shared_ptr<UploadReactor> self_;
+};
+
+// `body` is a coroutine (const Context&, Source<Request>&, const std::string& actor) ->
+// StatusOr<Response>.
+template <typename Request, typename Response>
+grpc::ServerReadReactor<Request>* Upload(
+    const Context& context, const grpc::CallbackServerContext& call, Response* response,
+    Task<StatusOr<Response>> (*body)(const Context&, Source<Request>&, const std::string&)) {
+  auto reactor = std::make_shared<UploadReactor<Request, Response>>(context, response);
+  reactor->Start(reactor, [&context, body, actor = CallerIdentity(call), source = reactor.get()] {
+    return body(context, *source, actor);
+  });
+  return reactor.get();
+}
+
 }  // namespace claw::rpc

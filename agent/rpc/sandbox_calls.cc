@@ -12,6 +12,7 @@ namespace {
 using google::protobuf::Empty;
 
 constexpr std::chrono::milliseconds kMaxGrace = std::chrono::hours(1);
+constexpr int kLastSignal = 64;  // SIGRTMAX of Linux, whatever this is compiled for
 
 StatusOr<pb::Sandbox> Show(const StatusOr<Sandbox>& sandbox) {
   if (!sandbox.ok()) return sandbox.status();
@@ -75,6 +76,19 @@ Task<StatusOr<pb::Sandbox>> StopSandbox(const Context& context,
   co_return Show(co_await context.node.StopSandbox(MakeCall(request, actor), name, grace));
 }
 
+Task<StatusOr<Empty>> SignalSandbox(const Context& context, const pb::SignalSandboxRequest& request,
+                                    const std::string& actor) {
+  CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  CO_ASSIGN_OR_RETURN(const std::string name, ParseSandboxName("name", request.name()));
+  if (request.signal() < 1 || request.signal() > kLastSignal) {
+    co_return BadField("signal", StrCat("has to lie between 1 and ", kLastSignal));
+  }
+  const Status status =
+      co_await context.node.SignalSandbox(MakeCall(request, actor), name, request.signal());
+  if (!status.ok()) co_return status;
+  co_return Empty();
+}
+
 Task<StatusOr<Empty>> DeleteSandbox(const Context& context, const pb::DeleteSandboxRequest& request,
                                     const std::string& actor) {
   CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
@@ -88,7 +102,7 @@ Task<StatusOr<Empty>> DeleteSandbox(const Context& context, const pb::DeleteSand
 Task<StatusOr<pb::Sandbox>> WaitSandbox(const Context& context,
                                         const pb::WaitSandboxRequest& request) {
   CO_ASSIGN_OR_RETURN(const std::string name, ParseSandboxName("name", request.name()));
-  co_return Show(co_await context.node.WaitSandbox(name));
+  co_return Show(co_await context.node.WaitSandbox(name, request.until_released()));
 }
 
 Task<StatusOr<pb::ListSandboxStatsResponse>> ListSandboxStats(
@@ -108,7 +122,9 @@ Task<Status> StreamLogs(const Context& context, const pb::StreamLogsRequest& req
                         Sink<pb::LogChunk>& sink) {
   CO_ASSIGN_OR_RETURN(const std::string name, ParseSandboxName("name", request.name()));
   if (request.tail_lines() < 0) co_return BadField("tail_lines", "is less than 0");
-  LogOptions options{.follow = request.follow(), .tail_lines = request.tail_lines()};
+  LogOptions options{.follow = request.follow(),
+                     .tail_lines = request.tail_lines(),
+                     .mark_caught_up = request.mark_caught_up()};
   if (request.has_since_time()) {
     CO_ASSIGN_OR_RETURN(options.since, ParseTime("since_time", request.since_time()));
   }

@@ -20,6 +20,9 @@ Task<StatusOr<node::v1::ListSandboxesResponse>> ListSandboxes(
 Task<StatusOr<node::v1::Sandbox>> StopSandbox(const Context& context,
                                               const node::v1::StopSandboxRequest& request,
                                               const std::string& actor);
+Task<StatusOr<google::protobuf::Empty>> SignalSandbox(const Context& context,
+                                                      const node::v1::SignalSandboxRequest& request,
+                                                      const std::string& actor);
 Task<StatusOr<google::protobuf::Empty>> DeleteSandbox(const Context& context,
                                                       const node::v1::DeleteSandboxRequest& request,
                                                       const std::string& actor);

@@ -36,6 +36,11 @@ class SandboxService final : public pb::SandboxService::CallbackService {
                                         pb::Sandbox* response) override {
     return Change(context_, *call, request, response, rpc::StopSandbox);
   }
+  grpc::ServerUnaryReactor* SignalSandbox(CallContext* call,
+                                          const pb::SignalSandboxRequest* request,
+                                          Empty* response) override {
+    return Change(context_, *call, request, response, rpc::SignalSandbox);
+  }
   grpc::ServerUnaryReactor* DeleteSandbox(CallContext* call,
                                           const pb::DeleteSandboxRequest* request,
                                           Empty* response) override {

@@ -8,9 +8,9 @@
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
 
-#include <thread>
 #include <vector>
 
+#include "agent/base/joining_thread.h"
 #include "agent/rpc/acceptor.h"
 #include "agent/rpc/malformed.h"
 #include "agent/rpc/services.h"
@@ -74,7 +74,7 @@ class GrpcServer final : public Server {
 
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done) override {
     acceptor_->Close();
-    shutdown_ = std::jthread([this, grace, done = std::move(done)] {
+    shutdown_ = JoiningThread([this, grace, done = std::move(done)] {
       server_->Shutdown(std::chrono::system_clock::now() + grace);
       done();
     });
@@ -101,7 +101,7 @@ class GrpcServer final : public Server {
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<Acceptor> acceptor_;
   int port_ = 0;
-  std::jthread shutdown_;
+  JoiningThread shutdown_;
 };
 
 }  // namespace

@@ -85,6 +85,9 @@ pb::Vm ToProto(const lifecycle::VmView& view) {
   pb::VmMemory* memory = proto.mutable_memory();
   memory->set_balloon_bytes(view.memory.balloon_bytes);
   memory->set_resident_bytes(view.memory.resident_bytes);
+  memory->set_balloon_target_bytes(BalloonOf(vm));
+  memory->set_overhead_bytes(view.memory.overhead_bytes);
+  memory->set_measured_overhead_bytes(vm.measured_overhead_bytes);
   if (!view.guest) return proto;
   memory->set_guest_total_bytes(view.guest->memory_total_bytes);
   memory->set_guest_available_bytes(view.guest->memory_available_bytes);
@@ -160,6 +163,16 @@ Task<StatusOr<pb::Vm>> StopVm(const Context& context, const pb::StopVmRequest& r
   }
   const auto vm =
       co_await VmsOf(context).Stop(MakeCall(request, actor), name, grace, request.force());
+  co_return Show(context, vm);
+}
+
+Task<StatusOr<pb::Vm>> RestartGuestAgent(const Context& context,
+                                         const pb::RestartGuestAgentRequest& request,
+                                         const std::string& actor) {
+  CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  CO_ASSIGN_OR_RETURN(const std::string name, ParseVmName("name", request.name()));
+  const auto vm =
+      co_await VmsOf(context).RestartAgent(MakeCall(request, actor), name, request.at_once());
   co_return Show(context, vm);
 }
 
@@ -285,6 +298,11 @@ class VmService final : public pb::VmService::CallbackService {
   grpc::ServerWriteReactor<pb::VmProgress>* StartVm(CallContext* call,
                                                     const pb::StartVmRequest* request) override {
     return ChangeStream(context_, *call, request, rpc::StartVm);
+  }
+  grpc::ServerUnaryReactor* RestartGuestAgent(CallContext* call,
+                                              const pb::RestartGuestAgentRequest* request,
+                                              pb::Vm* response) override {
+    return Change(context_, *call, request, response, rpc::RestartGuestAgent);
   }
   grpc::ServerUnaryReactor* StopVm(CallContext* call, const pb::StopVmRequest* request,
                                    pb::Vm* response) override {

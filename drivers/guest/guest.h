@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/base/clock.h"
@@ -13,6 +14,19 @@
 #include "drivers/driver.h"
 
 namespace claw::drivers {
+
+// What drivers of a class call themselves, on hosts and in guests.
+constexpr std::string_view DriverNameOf(IsolationClass isolation) {
+  switch (isolation) {
+    case IsolationClass::kContainer:
+      return "runc";
+    case IsolationClass::kGvisor:
+      return "gvisor";
+    case IsolationClass::kLegacyHardened:
+      return "legacy";
+  }
+  return "";
+}
 
 // A guest as its agent shows it.
 struct GuestLook {
@@ -34,14 +48,7 @@ struct GuestLook {
   bool ready = false;
   std::string problem{};  // its conditions, in a sentence; empty: none
   // What runs sandboxes there, as the guest's agent found it.
-  struct Runtime {
-    std::string driver{};
-    IsolationClass isolation = IsolationClass::kGvisor;
-    Fingerprint found{};
-
-    bool operator==(const Runtime&) const = default;
-  };
-  std::vector<Runtime> runtimes{};
+  std::vector<GuestPlatform::Runtime> runtimes{};
 
   bool operator==(const GuestLook&) const = default;
 };
@@ -56,6 +63,8 @@ class Guest {
   // Answers with what its clock was off by, if that was worth mending.
   virtual StatusOr<std::chrono::milliseconds> SetClock(Time now) = 0;
   virtual Status PowerOff(bool force) = 0;
+  // Its agent ends, and is started anew by its init; sandboxes run on. `at_once`: as if killed.
+  virtual Status RestartAgent(bool at_once) = 0;
 
   // Runs sandboxes of this class in the guest, whose agent admits them by itself. Lives as long as
   // the Guest. While the guest's agent does not answer, calls fail with GUEST_UNREACHABLE, nothing
@@ -64,9 +73,9 @@ class Guest {
 
   // Tests an image there as its agent does it, and sends it first unless it is there. `progress` is
   // called on the caller's thread.
-  virtual StatusOr<CompatVerdict> TestImage(
-      const CompatTestSpec& spec, const GuestFacts& facts, const std::filesystem::path& rootfs,
-      const std::function<void(std::string)>& progress) = 0;
+  virtual StatusOr<CompatVerdict> TestImage(const CompatTestSpec& spec, const GuestFacts& facts,
+                                            const std::filesystem::path& rootfs,
+                                            const std::function<void(std::string)>& progress) = 0;
 };
 
 using DialGuest = std::function<StatusOr<std::shared_ptr<Guest>>(
