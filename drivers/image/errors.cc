@@ -18,14 +18,14 @@ Status BadReference(std::string_view message) { return Invalid("BAD_REFERENCE", 
 Status CorruptImage(std::string_view message) { return Invalid("CORRUPT_IMAGE", message); }
 Status MaliciousLayer(std::string_view message) { return Invalid("MALICIOUS_LAYER", message); }
 
-Status UnsupportedArchitecture(std::string_view has, std::string_view machine) {
+Status UnsupportedArchitecture(std::string_view has, std::string_view wanted) {
   const std::string shown = Printable(has, 200);
   return MakeError(StatusCode::kInvalidArgument,
-                   StrCat("the image is for ", shown, ", this machine is linux/", machine),
+                   StrCat("the image is for ", shown, ", not for linux/", wanted),
                    {.reason = "UNSUPPORTED_ARCHITECTURE",
                     .constraint = "architecture",
                     .needed = shown,
-                    .available = StrCat("linux/", machine)});
+                    .available = StrCat("linux/", wanted)});
 }
 
 Status ImageNotFound(std::string_view message) {

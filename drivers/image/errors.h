@@ -9,11 +9,11 @@
 namespace claw::image {
 
 // The refusals of an image store, each with the stable reason that callers go by.
-Status BadReference(std::string_view message);                                   // INVALID_ARGUMENT
-Status CorruptImage(std::string_view message);                                   // INVALID_ARGUMENT
-Status MaliciousLayer(std::string_view message);                                 // INVALID_ARGUMENT
-Status UnsupportedArchitecture(std::string_view has, std::string_view machine);  // INVALID_ARGUMENT
-Status ImageNotFound(std::string_view message);                                  // NOT_FOUND
+Status BadReference(std::string_view message);                                  // INVALID_ARGUMENT
+Status CorruptImage(std::string_view message);                                  // INVALID_ARGUMENT
+Status MaliciousLayer(std::string_view message);                                // INVALID_ARGUMENT
+Status UnsupportedArchitecture(std::string_view has, std::string_view wanted);  // INVALID_ARGUMENT
+Status ImageNotFound(std::string_view message);                                 // NOT_FOUND
 Status RegistryUnreachable(std::string_view message);  // UNAVAILABLE, retry later
 Status RegistryDenied(std::string_view message);       // PERMISSION_DENIED
 Status SignatureRejected(std::string_view message);    // PERMISSION_DENIED

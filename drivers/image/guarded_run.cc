@@ -17,7 +17,7 @@ namespace {
 // At 3 GB/s a program writes some 600 MB between two looks; min_free_bytes covers the usual disk.
 constexpr int kTickMillis = 200;
 
-int LimitFileSize(int64_t max_file_bytes) {
+[[maybe_unused]] int LimitFileSize(int64_t max_file_bytes) {
   if (max_file_bytes <= 0) return 0;
   rlimit limit{};
   if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return errno;
@@ -53,7 +53,10 @@ StatusOr<RunResult> RunGuarded(ProcessSpec spec, const Guard& guard) {
   ASSIGN_OR_RETURN(auto err, MakePipe());
   spec.descriptors = {{out.second.get(), 1}, {err.second.get(), 2}};
   spec.new_session = true;  // so that the whole process group can be killed
+#ifndef __APPLE__
+  // There the look at the disk is all there is.
   spec.before_exec = [max = guard.max_file_bytes] { return LimitFileSize(max); };
+#endif
   ASSIGN_OR_RETURN(Process process, Spawn(spec));
   out.second.reset();
   err.second.reset();

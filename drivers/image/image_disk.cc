@@ -13,6 +13,7 @@
 #include "agent/base/unique_fd.h"
 #include "agent/model/json.h"
 #include "drivers/image/errors.h"
+#include "drivers/image/tree_access.h"
 #include "drivers/image/unpack.h"
 
 namespace claw::image {
@@ -123,23 +124,24 @@ Status ImageDisk::Publish(const fs::path& staging, const Image& image) {
     // Everything that was unpacked must be on disk before the name is, or a power cut leaves a
     // whole-looking image of empty files. One syncfs is far cheaper than an fsync for each file.
     ASSIGN_OR_RETURN(const UniqueFd folder, OpenFolder(staging));
-    if (::syncfs(folder.get()) != 0) return ErrnoError(errno, "sync the image");
+    RETURN_IF_ERROR(SyncFileSystem(folder.get()));
   }
   const std::lock_guard guard(names_mutex_);
-  for (const std::string& name : image.names) RETURN_IF_ERROR(DropName(name, image.digest));
+  for (const std::string& name : image.names) RETURN_IF_ERROR(TakeName(name, image));
   if (::rename(staging.c_str(), Folder(image.digest).c_str()) != 0) {
     return ErrnoError(errno, StrCat("rename to ", Folder(image.digest).string()));
   }
   return SyncFolder(root_);
 }
 
-Status ImageDisk::DropName(const std::string& name, const std::string& keep_digest) {
+Status ImageDisk::TakeName(const std::string& name, const Image& taker) {
   ASSIGN_OR_RETURN(const auto entries, ListDirectory(root_));
   for (const std::string& entry : entries) {
     const std::string digest = StrCat("sha256:", entry);
-    if (!IsDigestHex(entry) || digest == keep_digest) continue;
+    if (!IsDigestHex(entry) || digest == taker.digest) continue;
     auto other = Load(digest);
-    if (!other.ok() || std::erase(other->names, name) == 0) continue;
+    if (!other.ok() || other->architecture != taker.architecture) continue;
+    if (std::erase(other->names, name) == 0) continue;
     RETURN_IF_ERROR(WriteFileAtomic(Folder(digest) / kRecord, ToJson(*other), 0600, true));
   }
   return absl::OkStatus();
@@ -153,7 +155,7 @@ Status ImageDisk::AddName(Image& image, const std::string& name) {
       std::find(image.names.begin(), image.names.end(), name) != image.names.end()) {
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(DropName(name, image.digest));
+  RETURN_IF_ERROR(TakeName(name, image));
   image.names.push_back(name);
   return WriteFileAtomic(Folder(image.digest) / kRecord, ToJson(image), 0600, true);
 }

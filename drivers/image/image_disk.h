@@ -53,10 +53,11 @@ class ImageDisk {
   StatusOr<std::optional<Image>> Find(const std::string& digest);
 
   // Makes `staging`, which holds rootfs/, the image's folder: durable, whole or not at all. Its
-  // names are taken from other images. Needs the Lock, and no such image there.
+  // names are taken from other images of its architecture. Needs the Lock, and no such image there.
   Status Publish(const std::filesystem::path& staging, const Image& image);
 
-  // Gives the image one more name, and takes it from the image that had it. Needs the Lock.
+  // Gives the image one more name, and takes it from the image of its architecture that had it.
+  // Needs the Lock.
   Status AddName(Image& image, const std::string& name);
 
   // Adds to those whose signature was verified. Needs the Lock.
@@ -72,7 +73,7 @@ class ImageDisk {
   StatusOr<Image> Load(const std::string& digest) const;
   // OK as well if the folder has gone meanwhile; answers whether there was anything to move.
   StatusOr<bool> Quarantine(const std::string& digest);
-  Status DropName(const std::string& name, const std::string& keep_digest);
+  Status TakeName(const std::string& name, const Image& taker);
 
   std::filesystem::path root_;
   std::mutex names_mutex_;  // image.json is rewritten and folders come and go under it

@@ -7,6 +7,7 @@
 #include "drivers/image/errors.h"
 #include "drivers/image/image_disk.h"
 #include "drivers/image/layout.h"
+#include "drivers/image/receive.h"
 #include "drivers/image/reference.h"
 #include "drivers/image/sanitize.h"
 #include "drivers/image/skopeo.h"
@@ -33,6 +34,7 @@ bool SameLayers(const Manifest& a, const Manifest& b) {
 struct Resolved {
   std::string digest;
   Manifest manifest;
+  bool of_index = false;  // whose word on its platform is taken until the config has come
 };
 
 StatusOr<nlohmann::json> FetchManifest(const Skopeo& skopeo, const std::string& reference,
@@ -56,9 +58,21 @@ StatusOr<Resolved> Resolve(const Skopeo& skopeo, const Reference& reference, boo
     ASSIGN_OR_RETURN(const Descriptor chosen, ChoosePlatform(index, architecture));
     ASSIGN_OR_RETURN(json, FetchManifest(skopeo, reference.WithDigest(chosen.digest), insecure,
                                          chosen.digest, resolved.digest));
+    resolved.of_index = true;
   }
   ASSIGN_OR_RETURN(resolved.manifest, ParseManifest(json));
   return resolved;
+}
+
+// What stands alone says in its config for which platform it is: asked for before its layers are
+// fetched.
+Status CheckConfig(const Skopeo& skopeo, const Reference& reference, bool insecure,
+                   const Resolved& resolved, const std::string& architecture) {
+  if (resolved.of_index) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string raw,
+                   skopeo.RawConfig(reference.WithDigest(resolved.digest), insecure));
+  ASSIGN_OR_RETURN(const ImageConfig config, ParseConfig(raw));
+  return CheckPlatform(config, architecture);
 }
 
 // Where the source really is. Symbolic links are resolved once, here.
@@ -92,8 +106,8 @@ class DiskImageStore final : public ImageStore {
         disk_(std::move(disk)),
         architecture_(MachineArchitecture()) {}
 
-  StatusOr<Image> Pull(const std::string& reference, bool insecure, const std::string& signer,
-                       const Progress& progress) override {
+  StatusOr<Image> Pull(const std::string& reference, const std::string& architecture, bool insecure,
+                       const std::string& signer, const Progress& progress) override {
     ASSIGN_OR_RETURN(const Reference parsed, ParseReference(reference));
     if (insecure && !parsed.IsLoopback()) {
       return MakeError(
@@ -103,14 +117,16 @@ class DiskImageStore final : public ImageStore {
     }
     if (!signer.empty()) RETURN_IF_ERROR(FindSigner(options_.signers, signer).status());
     ASSIGN_OR_RETURN(const Scratch scratch, disk_->MakeScratch());
-    auto image = PullInto(scratch.path(), parsed, insecure, signer, progress);
+    auto image =
+        PullInto(scratch.path(), parsed, OrMachine(architecture), insecure, signer, progress);
     if (!image.ok()) return Explain(image.status(), StrCat("pull ", parsed.Normalized()));
     Report(progress, "done", image->digest);
     return image;
   }
 
-  StatusOr<Image> Import(const std::string& source, const std::string& reference,
-                         const std::string& signer, const Progress& progress) override {
+  StatusOr<Image> Import(const std::string& source, const std::string& architecture,
+                         const std::string& reference, const std::string& signer,
+                         const Progress& progress) override {
     std::string name;
     if (!reference.empty()) {
       ASSIGN_OR_RETURN(name, NormalizeReference(reference));
@@ -118,12 +134,28 @@ class DiskImageStore final : public ImageStore {
     ASSIGN_OR_RETURN(const ImportSource parsed, ParseSource(source));
     if (!signer.empty()) RETURN_IF_ERROR(CheckCanBeSigned(parsed, name, signer));
     ASSIGN_OR_RETURN(const Scratch scratch, disk_->MakeScratch());
+    const std::string wanted = OrMachine(architecture);
     auto image = parsed.kind == ImportSource::Kind::kRootfs
-                     ? ImportFolder(scratch.path(), parsed, name, progress)
-                     : ImportLayout(scratch.path(), parsed, name, signer, progress);
+                     ? ImportFolder(scratch.path(), parsed, wanted, name, progress)
+                     : ImportLayout(scratch.path(), parsed, wanted, name, signer, progress);
     if (!image.ok()) return Explain(image.status(), StrCat("import ", Printable(source)));
     Report(progress, "done", image->digest);
     return image;
+  }
+
+  StatusOr<std::unique_ptr<Incoming>> Receive(const Image& image) override {
+    if (!IsDigest(image.digest)) {
+      return InvalidArgument("'", Printable(image.digest), "' is no image digest");
+    }
+    ASSIGN_OR_RETURN(const ScanLimits limits, Limits());
+    const auto explain = [this, doing = StrCat("receive ", image.digest)](const Status& status) {
+      return Explain(status, doing);
+    };
+    return ReceiveImage(*disk_, image,
+                        {.scan = limits,
+                         .tree = MakeTreeLimits(),
+                         .min_free_disk_bytes = options_.min_free_disk_bytes},
+                        explain);
   }
 
   fs::path RootfsPath(const std::string& digest) const override {
@@ -139,16 +171,24 @@ class DiskImageStore final : public ImageStore {
   }
 
  private:
-  StatusOr<Image> PullInto(const fs::path& scratch, const Reference& reference, bool insecure,
+  [[nodiscard]] std::string OrMachine(const std::string& architecture) const {
+    return architecture.empty() ? architecture_ : architecture;
+  }
+
+  StatusOr<Image> PullInto(const fs::path& scratch, const Reference& reference,
+                           const std::string& architecture, bool insecure,
                            const std::string& signer, const Progress& progress) {
     Report(progress, "resolving", reference.Normalized());
-    ASSIGN_OR_RETURN(Skopeo skopeo, Skopeo::Make(scratch, MakeGuard()));
-    ASSIGN_OR_RETURN(const Resolved resolved, Resolve(skopeo, reference, insecure, architecture_));
+    ASSIGN_OR_RETURN(Skopeo skopeo, Skopeo::Make(scratch, architecture, MakeGuard()));
+    ASSIGN_OR_RETURN(const Resolved resolved, Resolve(skopeo, reference, insecure, architecture));
     const ImageDisk::Lock lock = disk_->LockDigest(resolved.digest);
-    ASSIGN_OR_RETURN(auto found, disk_->Find(resolved.digest));
+    ASSIGN_OR_RETURN(auto found, FindFor(architecture, resolved.digest));
     // A signature is made under a name, and is looked at each time that one is asked for.
     if (found && signer.empty()) return AddName(*std::move(found), reference.Normalized());
 
+    if (!found) {
+      RETURN_IF_ERROR(CheckConfig(skopeo, reference, insecure, resolved, architecture));
+    }
     RETURN_IF_ERROR(CheckDeclaredSize(resolved.manifest));
     Report(progress, "fetching", resolved.digest);
     const fs::path layout = scratch / "layout";
@@ -163,6 +203,7 @@ class DiskImageStore final : public ImageStore {
     return Build(scratch, layout, fetched,
                  {.digest = resolved.digest,
                   .names = {reference.Normalized()},
+                  .architecture = architecture,
                   .signers = SignersOf(signer)},
                  progress);
   }
@@ -196,8 +237,8 @@ class DiskImageStore final : public ImageStore {
   }
 
   StatusOr<Image> ImportLayout(const fs::path& scratch, const ImportSource& parsed,
-                               const std::string& name, const std::string& signer,
-                               const Progress& progress) {
+                               const std::string& architecture, const std::string& name,
+                               const std::string& signer, const Progress& progress) {
     Report(progress, "resolving", parsed.path.string());
     ASSIGN_OR_RETURN(const ImportSource source, Locate(parsed));
     if (source.kind == ImportSource::Kind::kOci) {
@@ -209,24 +250,26 @@ class DiskImageStore final : public ImageStore {
       RETURN_IF_ERROR(Annotate(ScanLayer(source.path, limits, usage).status(), "the archive"));
     }
     Report(progress, "fetching", source.path.string());
-    ASSIGN_OR_RETURN(Skopeo skopeo, Skopeo::Make(scratch, MakeGuard()));
+    ASSIGN_OR_RETURN(Skopeo skopeo, Skopeo::Make(scratch, architecture, MakeGuard()));
     if (!signer.empty()) {
       ASSIGN_OR_RETURN(const Reference reference, ParseReference(name));
       RETURN_IF_ERROR(RequireSigner(skopeo, signer, reference));
     }
     const fs::path layout = scratch / "layout";
-    RETURN_IF_ERROR(skopeo.Copy(source.ForFetch(), architecture_, layout));
+    RETURN_IF_ERROR(skopeo.Copy(source.ForFetch(), layout));
     ASSIGN_OR_RETURN(const LayoutImage copied, ReadLayout(layout));
     const ImageDisk::Lock lock = disk_->LockDigest(copied.digest);
-    ASSIGN_OR_RETURN(auto found, disk_->Find(copied.digest));
+    ASSIGN_OR_RETURN(auto found, FindFor(architecture, copied.digest));
     if (found) return AddSigner(*std::move(found), name, signer);
-    Image image{.digest = copied.digest, .signers = SignersOf(signer)};
+    Image image{
+        .digest = copied.digest, .architecture = architecture, .signers = SignersOf(signer)};
     if (!name.empty()) image.names = {name};
     return Build(scratch, layout, copied, std::move(image), progress);
   }
 
   StatusOr<Image> ImportFolder(const fs::path& scratch, const ImportSource& parsed,
-                               const std::string& name, const Progress& progress) {
+                               const std::string& architecture, const std::string& name,
+                               const Progress& progress) {
     Report(progress, "resolving", parsed.path.string());
     ASSIGN_OR_RETURN(const ImportSource source, Locate(parsed));
     std::error_code error;
@@ -240,19 +283,29 @@ class DiskImageStore final : public ImageStore {
     RETURN_IF_ERROR(CopyFolder(source.path, staging / "rootfs", MakeGuard()));
     Report(progress, "checking", source.path.string());
     ASSIGN_OR_RETURN(const SanitizedTree tree, Sanitize(staging / "rootfs", MakeTreeLimits()));
-    Image image{.architecture = architecture_};
+    Image image{.architecture = architecture};
     ASSIGN_OR_RETURN(image.digest, TreeDigest(staging / "rootfs"));
     if (!name.empty()) image.names = {name};
     const ImageDisk::Lock lock = disk_->LockDigest(image.digest);
-    ASSIGN_OR_RETURN(auto found, disk_->Find(image.digest));
+    ASSIGN_OR_RETURN(auto found, FindFor(architecture, image.digest));
     if (found) return AddName(*std::move(found), name);
     return Publish(staging, tree, std::move(image));
   }
 
-  // From a layout on disk to an image in the store.
+  // One that is there for another architecture is not what was asked for. Needs the Lock.
+  StatusOr<std::optional<Image>> FindFor(const std::string& architecture,
+                                         const std::string& digest) {
+    ASSIGN_OR_RETURN(std::optional<Image> found, disk_->Find(digest));
+    if (found && found->architecture != architecture) {
+      return UnsupportedArchitecture(StrCat(found->os, "/", found->architecture), architecture);
+    }
+    return found;
+  }
+
+  // From a layout on disk to an image in the store, of the architecture that `image` has.
   StatusOr<Image> Build(const fs::path& scratch, const fs::path& layout, const LayoutImage& source,
                         Image image, const Progress& progress) {
-    RETURN_IF_ERROR(CheckPlatform(source.config, architecture_));
+    RETURN_IF_ERROR(CheckPlatform(source.config, image.architecture));
     Report(progress, "checking", image.digest);
     ASSIGN_OR_RETURN(const ScanLimits limits, Limits());
     ScanUsage usage;
@@ -266,7 +319,6 @@ class DiskImageStore final : public ImageStore {
     ASSIGN_OR_RETURN(const SanitizedTree tree, Sanitize(rootfs, MakeTreeLimits()));
     ASSIGN_OR_RETURN(ImageUser user, ResolveUser(rootfs, source.config.user));
 
-    image.architecture = source.config.architecture;
     image.os = source.config.os;
     image.entrypoint = source.config.entrypoint;
     image.command = source.config.command;

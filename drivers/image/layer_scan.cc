@@ -1,7 +1,5 @@
 #include "drivers/image/layer_scan.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -14,7 +12,7 @@
 #include "agent/base/bytes.h"
 #include "agent/base/digest.h"
 #include "agent/base/unique_fd.h"
-#include "drivers/image/errors.h"
+#include "drivers/image/libarchive.h"
 
 namespace claw::image {
 namespace {
@@ -26,16 +24,6 @@ constexpr int64_t kBlockBytes = 4096;
 // What tar itself needs for an entry, long names and attributes included.
 constexpr int64_t kHeaderBytesPerEntry = 8 * kKiB;
 constexpr std::string_view kWhiteout = ".wh.";
-
-struct FreeArchive {
-  void operator()(archive* handle) const { archive_read_free(handle); }
-};
-using ArchivePtr = std::unique_ptr<archive, FreeArchive>;
-
-std::string ErrorText(archive* handle) {
-  const char* text = archive_error_string(handle);
-  return Printable(text == nullptr ? "unknown error" : text, 200);
-}
 
 StatusOr<UniqueFd> OpenBlob(const std::filesystem::path& blob) {
   UniqueFd fd(::open(blob.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
@@ -156,7 +144,7 @@ class LayerStream {
 
   UniqueFd fd_;
   int copy_to_;
-  ArchivePtr raw_;
+  ReaderPtr raw_;
   Sha256 blob_hash_;
   Sha256 tar_hash_;
   int64_t blob_bytes_ = 0;
@@ -178,12 +166,6 @@ la_ssize_t ReadTar(archive* handle, void* stream, const void** data) {
   return static_cast<la_ssize_t>(bytes.size());
 }
 
-// Raw bytes if the header has them; names that were declared UTF-8 may only be there as such.
-std::string_view NameOf(const char* raw, const char* utf8) {
-  if (raw != nullptr) return raw;
-  return utf8 != nullptr ? utf8 : std::string_view();
-}
-
 bool NamesRoot(std::string_view name) {
   const std::vector<std::string_view> parts = Split(name, '/');
   return std::all_of(parts.begin(), parts.end(),
@@ -191,8 +173,7 @@ bool NamesRoot(std::string_view name) {
 }
 
 Status CheckEntry(archive_entry* entry) {
-  const std::string_view name =
-      NameOf(archive_entry_pathname(entry), archive_entry_pathname_utf8(entry));
+  const std::string_view name = PathOf(entry);
   if (name.empty()) return CorruptImage("a layer has an entry without a name");
   RETURN_IF_ERROR(CheckEntryName(name));
   if (NamesRoot(name) && archive_entry_filetype(entry) != AE_IFDIR) {
@@ -201,8 +182,7 @@ Status CheckEntry(archive_entry* entry) {
   if (archive_entry_hardlink(entry) == nullptr && archive_entry_hardlink_utf8(entry) == nullptr) {
     return absl::OkStatus();
   }
-  const std::string_view target =
-      NameOf(archive_entry_hardlink(entry), archive_entry_hardlink_utf8(entry));
+  const std::string_view target = HardlinkOf(entry);
   if (NamesRoot(target)) return MaliciousLayer("a layer has a hard link to the root");
   return Annotate(CheckEntryName(target), "target of a hard link");
 }
@@ -218,7 +198,7 @@ Status Count(archive_entry* entry, const ScanLimits& limits, ScanUsage& usage) {
 }
 
 Status ScanEntries(LayerStream& stream, const ScanLimits& limits, ScanUsage& usage) {
-  const ArchivePtr tar(archive_read_new());
+  const ReaderPtr tar(archive_read_new());
   archive_read_support_format_tar(tar.get());
   // Names stay the bytes that they are, whatever character set the agent runs with.
   archive_read_set_option(tar.get(), "tar", "hdrcharset", "BINARY");

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "agent/base/bytes.h"
 #include "agent/base/unique_fd.h"
 #include "drivers/image/errors.h"
+#include "drivers/image/tree_access.h"
 
 namespace claw::image {
 namespace {
@@ -97,29 +97,14 @@ class Sanitizer {
         return DiskError("clear setuid of", path);
       }
     }
-    return ClearAttributes(StrCat("/proc/self/fd/", folder, "/", name), path);
+    return ClearAttributes(folder, name, path);
   }
 
   [[nodiscard]] const SanitizedTree& result() const { return result_; }
 
-  // Through /proc, as there is no llistxattrat: only the last component is not followed, and the
-  // ones before it are the descriptor's.
-  Status ClearAttributes(const std::string& file, const std::string& path) {
-    const ssize_t size = ::llistxattr(file.c_str(), nullptr, 0);
-    if (size == 0 || (size < 0 && errno == ENOTSUP)) return absl::OkStatus();
-    if (size < 0) return DiskError("list attributes of", path);
-    std::string list(static_cast<size_t>(size), '\0');
-    const ssize_t got = ::llistxattr(file.c_str(), list.data(), list.size());
-    if (got < 0) return DiskError("list attributes of", path);
-    list.resize(static_cast<size_t>(got));
-    for (const std::string_view attribute : Split(list, '\0', true)) {
-      const bool capability = attribute == "security.capability";
-      if (!capability && !attribute.starts_with("trusted.")) continue;
-      if (::lremovexattr(file.c_str(), std::string(attribute).c_str()) != 0) {
-        return DiskError("remove an attribute of", path);
-      }
-      if (capability) ++result_.cleared_setuid_bits;
-    }
+  Status ClearAttributes(int folder, const std::string& name, const std::string& path) {
+    ASSIGN_OR_RETURN(const bool had_capabilities, image::ClearAttributes(folder, name, path));
+    if (had_capabilities) ++result_.cleared_setuid_bits;
     return absl::OkStatus();
   }
 
@@ -162,7 +147,7 @@ StatusOr<SanitizedTree> Sanitize(const fs::path& rootfs, const TreeLimits& limit
     return ErrnoError(errno, StrCat("own ", rootfs.string()));
   }
   Sanitizer sanitizer(limits);
-  RETURN_IF_ERROR(sanitizer.ClearAttributes(rootfs.string(), "/"));
+  RETURN_IF_ERROR(sanitizer.ClearAttributes(folder.get(), ".", "/"));
   RETURN_IF_ERROR(WalkTree(rootfs, [&sanitizer](int parent, const std::string& name,
                                                 const std::string& path, const struct stat& info) {
     return sanitizer.Visit(parent, name, path, info);

@@ -3,7 +3,6 @@
 #include <absl/strings/ascii.h>
 
 #include <algorithm>
-#include <array>
 #include <initializer_list>
 
 #include "agent/base/file.h"
@@ -48,7 +47,7 @@ std::vector<std::string> NamesOf(const std::string& reference) {
 }  // namespace
 
 Status ClassifySkopeoError(std::string_view text, const std::vector<std::string>& names,
-                           bool from_registry) {
+                           std::string_view architecture, bool from_registry) {
   const std::string shown = Printable(Trim(text), 600);
   std::string plain = absl::AsciiStrToLower(ToAbsl(text));
   for (const std::string& name : names) {
@@ -67,7 +66,7 @@ Status ClassifySkopeoError(std::string_view text, const std::vector<std::string>
   }
   if (ContainsAny(plain,
                   {"no image found in manifest list for", "no image found in image index"})) {
-    return UnsupportedArchitecture("other architectures only", MachineArchitecture());
+    return UnsupportedArchitecture("other architectures only", architecture);
   }
   if (ContainsAny(plain, {"digest did not match", "does not match"})) return CorruptImage(shown);
   if (ContainsAny(plain, {"more than one image", "expected exactly one", "choose an image"})) {
@@ -98,14 +97,15 @@ Status ClassifySkopeoError(std::string_view text, const std::vector<std::string>
   return Internal(shown);
 }
 
-StatusOr<Skopeo> Skopeo::Make(const fs::path& scratch, const Guard& guard) {
+StatusOr<Skopeo> Skopeo::Make(const fs::path& scratch, std::string architecture,
+                              const Guard& guard) {
   const fs::path home = scratch / "skopeo";
   for (const char* folder : {"", "tmp", "run", "registries.d"}) {
     RETURN_IF_ERROR(EnsureDirectory(home / folder, 0700));
   }
   RETURN_IF_ERROR(WriteFileAtomic(home / "policy.json", kAcceptAnything));
   RETURN_IF_ERROR(WriteFileAtomic(home / "registries.conf", ""));
-  return Skopeo(home, guard);
+  return Skopeo(home, std::move(architecture), guard);
 }
 
 Status Skopeo::Require(const Signer& signer, std::string_view repository) {
@@ -127,7 +127,9 @@ StatusOr<RunResult> Skopeo::RunSkopeo(const std::vector<std::string>& args,
                "--tmpdir",
                StrCat(home, "/tmp"),
                "--override-os",
-               "linux"};
+               "linux",
+               "--override-arch",
+               architecture_};
   spec.argv.insert(spec.argv.end(), args.begin(), args.end());
   // The last one makes skopeo keep its cache of blob locations in HOME instead of /var/lib.
   spec.env = {"PATH=/usr/local/bin:/usr/bin:/bin", StrCat("HOME=", home),
@@ -138,15 +140,27 @@ StatusOr<RunResult> Skopeo::RunSkopeo(const std::vector<std::string>& args,
 }
 
 StatusOr<std::string> Skopeo::RawManifest(const std::string& reference, bool insecure) const {
+  return Inspect(reference, insecure, {"--raw"});
+}
+
+StatusOr<std::string> Skopeo::RawConfig(const std::string& reference, bool insecure) const {
+  return Inspect(reference, insecure, {"--config", "--raw"});
+}
+
+StatusOr<std::string> Skopeo::Inspect(const std::string& reference, bool insecure,
+                                      const std::vector<std::string>& options) const {
   Guard guard = guard_;
   guard.timeout = kResolveTimeout;
   guard.max_output_bytes = kMaxManifestBytes + 1;
-  auto run = RunSkopeo(
-      {"inspect", "--raw", "--no-creds", StrCat("--tls-verify=", insecure ? "false" : "true"),
-       StrCat(kDockerTransport, reference)},
-      guard);
+  std::vector<std::string> args = {"inspect", "--no-creds",
+                                   StrCat("--tls-verify=", insecure ? "false" : "true")};
+  args.insert(args.end(), options.begin(), options.end());
+  args.push_back(StrCat(kDockerTransport, reference));
+  auto run = RunSkopeo(args, guard);
   if (!run.ok()) return ExplainRunError(run.status(), true);
-  if (run->exit_code != 0) return ClassifySkopeoError(run->err, NamesOf(reference), true);
+  if (run->exit_code != 0) {
+    return ClassifySkopeoError(run->err, NamesOf(reference), architecture_, true);
+  }
   return std::move(run->out);
 }
 
@@ -171,7 +185,7 @@ Status Skopeo::CopyTo(const fs::path& layout, const std::vector<std::string>& op
   } else {
     names.push_back(source.substr(source.find(':') + 1));
   }
-  return ClassifySkopeoError(run->err, names, from_registry);
+  return ClassifySkopeoError(run->err, names, architecture_, from_registry);
 }
 
 Status Skopeo::Fetch(const std::string& reference, bool insecure, const fs::path& layout) const {
@@ -180,10 +194,8 @@ Status Skopeo::Fetch(const std::string& reference, bool insecure, const fs::path
                 StrCat(kDockerTransport, reference), true);
 }
 
-Status Skopeo::Copy(const std::string& source, const std::string& architecture,
-                    const fs::path& layout) const {
-  const std::array<std::string, 2> global = {"--override-arch", architecture};
-  return CopyTo(layout, {global.begin(), global.end()}, source, false);
+Status Skopeo::Copy(const std::string& source, const fs::path& layout) const {
+  return CopyTo(layout, {}, source, false);
 }
 
 }  // namespace claw::image

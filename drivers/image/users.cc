@@ -1,10 +1,7 @@
 #include "drivers/image/users.h"
 
 #include <absl/strings/ascii.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,8 +10,8 @@
 #include <optional>
 #include <string>
 
-#include "agent/base/unique_fd.h"
 #include "drivers/image/errors.h"
+#include "drivers/image/tree_access.h"
 
 namespace claw::image {
 namespace {
@@ -24,16 +21,8 @@ constexpr int64_t kMaxId = INT32_MAX;  // what runtimes take
 
 // A file of the image; empty if there is none, or if it is no regular file.
 StatusOr<std::string> ReadInRoot(const std::filesystem::path& rootfs, const char* name) {
-  const UniqueFd root(::open(rootfs.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!root.valid()) return ErrnoError(errno, StrCat("open ", rootfs.string()));
-  open_how how{};
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  const UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, root.get(), name, &how, sizeof(how))));
-  if (!fd.valid()) {
-    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return std::string();
-    return ErrnoError(errno, StrCat("open ", name, " of the image"));
-  }
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenInRoot(rootfs, name));
+  if (!fd.valid()) return std::string();
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::string();
   std::string content;

@@ -18,6 +18,7 @@ struct ImageOptions {
   pb::CollectGarbageRequest gc;
   std::string name;
   std::vector<std::string> names;
+  std::vector<std::string> platforms;
   bool quiet = false;
 };
 
@@ -52,34 +53,45 @@ Table ImageTable(const Context& context, const std::vector<pb::Image>& images) {
   return table;
 }
 
-// A digest on its own line, ready for --image.
-void PrintArrived(const Context& context, const pb::Image& image) {
-  context.PrintItem(image,
-                    [&](bool) { return StrCat(EscapeControls(BareName(image.name())), "\n"); });
+// Digests on lines of their own, ready for --image.
+void PrintArrived(const Context& context, const std::vector<pb::Image>& images) {
+  const bool as_table = context.format() == Format::kTable || context.format() == Format::kWide;
+  if (!as_table && images.size() > 1) {
+    return context.PrintList(ToMessages(images), ImageTable(context, images));
+  }
+  context.PrintItem(images.front(), [&](bool) {
+    std::string text;
+    for (const pb::Image& image : images) {
+      text += StrCat(EscapeControls(BareName(image.name())), "\n");
+    }
+    return text;
+  });
 }
 
-Status Pull(Context& context, const ImageOptions& options) {
-  StatusOr<pb::Image> image;
+Status Pull(Context& context, ImageOptions& options) {
+  options.pull.mutable_platforms()->Assign(options.platforms.begin(), options.platforms.end());
+  StatusOr<std::vector<pb::Image>> images;
   {
     Progress progress(context, options.quiet);
-    image = context.client().PullImage(
+    images = context.client().PullImage(
         options.pull, [&](const pb::ImageProgress& step) { progress.Show(StepOf(step)); });
   }
-  RETURN_IF_ERROR(image.status());
-  PrintArrived(context, *image);
+  RETURN_IF_ERROR(images.status());
+  PrintArrived(context, *images);
   return absl::OkStatus();
 }
 
 Status Import(Context& context, ImageOptions& options) {
   ASSIGN_OR_RETURN(*options.import.mutable_source(), CompleteImageSource(options.import.source()));
-  StatusOr<pb::Image> image;
+  options.import.mutable_platforms()->Assign(options.platforms.begin(), options.platforms.end());
+  StatusOr<std::vector<pb::Image>> images;
   {
     Progress progress(context, options.quiet);
-    image = context.client().ImportImage(
+    images = context.client().ImportImage(
         options.import, [&](const pb::ImageProgress& step) { progress.Show(StepOf(step)); });
   }
-  RETURN_IF_ERROR(image.status());
-  PrintArrived(context, *image);
+  RETURN_IF_ERROR(images.status());
+  PrintArrived(context, *images);
   return absl::OkStatus();
 }
 
@@ -131,18 +143,25 @@ Status CollectGarbage(Context& context, const ImageOptions& options) {
 constexpr char kSignerHelp[] =
     "Signer of the node's config: take the image only if it carries that signature";
 
+constexpr char kPlatformHelp[] =
+    "linux/amd64 or linux/arm64, once for each that is wanted; without it those that the node can "
+    "run, as far as there are images for them";
+
 void AddTransferCommands(CLI::App& group, Context& context,
                          const std::shared_ptr<ImageOptions>& options) {
-  CLI::App* pull =
-      AddCommand(group, "pull", "Fetch an image from a registry, print its digest",
-                 "clawctl node image pull registry.example.com/team/app:1.2\n"
-                 "  clawctl node image pull registry.example.com/team/app:1.2 --signer release");
+  CLI::App* pull = AddCommand(
+      group, "pull",
+      "Fetch an image from a registry, print its digest (one a line for several platforms)",
+      "clawctl node image pull registry.example.com/team/app:1.2\n"
+      "  clawctl node image pull registry.example.com/team/app:1.2 --signer release\n"
+      "  clawctl node image pull python:3 --platform linux/amd64 --platform linux/arm64");
   pull->add_option("REF", *options->pull.mutable_reference(), "HOST/NAME:TAG or HOST/NAME@sha256:…")
       ->required();
   pull->add_flag_callback(
       "--insecure", [options] { options->pull.set_insecure(true); },
       "Plain HTTP, any certificate; only for registries on this machine");
   pull->add_option("--signer", *options->pull.mutable_signer(), kSignerHelp)->type_name("NAME");
+  AddRepeated(*pull, "--platform", options->platforms, kPlatformHelp)->type_name("PLATFORM");
   pull->add_flag("-q,--quiet", options->quiet, "Do not show progress");
   SetAction(pull, context, [&context, options] { return Pull(context, *options); });
 
@@ -150,7 +169,8 @@ void AddTransferCommands(CLI::App& group, Context& context,
       AddCommand(group, "import", "Take an image from a file or folder, print its digest",
                  "clawctl node image import ./busybox-oci --name busybox:1\n"
                  "  clawctl node image import docker-archive:/srv/app.tar:app:2 --name app:2\n"
-                 "  clawctl node image import rootfs:/srv/rootfs --name base:1");
+                 "  clawctl node image import rootfs:/srv/rootfs --name base:1\n"
+                 "  clawctl node image import ./app-oci --name app:2 --platform linux/arm64");
   import
       ->add_option("SOURCE", *options->import.mutable_source(),
                    "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], dir:DIR or "
@@ -163,6 +183,7 @@ void AddTransferCommands(CLI::App& group, Context& context,
                    "Name to give it; without one it has only its digest")
       ->type_name("REF");
   import->add_option("--signer", *options->import.mutable_signer(), kSignerHelp)->type_name("NAME");
+  AddRepeated(*import, "--platform", options->platforms, kPlatformHelp)->type_name("PLATFORM");
   import->add_flag("-q,--quiet", options->quiet, "Do not show progress");
   SetAction(import, context, [&context, options] { return Import(context, *options); });
 }

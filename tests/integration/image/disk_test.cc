@@ -1,11 +1,9 @@
 // What is on disk: crash leftovers, broken folders, removal, a disk that is full.
 
-#include <sys/mount.h>
 #include <sys/stat.h>
 
-#include <random>
-
 #include "agent/base/digest.h"
+#include "tests/integration/image/small_disk.h"
 #include "tests/integration/image/store_fixture.h"
 #include "tests/support/registry.h"
 
@@ -14,33 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::BusyboxImage;
-
-// A small file system of its own.
-class SmallDisk {
- public:
-  explicit SmallDisk(const std::string& size) {
-    mounted_ = ::mount("tmpfs", dir_.path().c_str(), "tmpfs", MS_NOSUID | MS_NODEV,
-                       ("size=" + size).c_str()) == 0;
-  }
-  ~SmallDisk() {
-    if (mounted_) ::umount2(dir_.path().c_str(), MNT_DETACH);
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-  [[nodiscard]] bool mounted() const { return mounted_; }
-  [[nodiscard]] fs::path path() const { return dir_.path() / "images"; }
-
- private:
-  test::TempDir dir_;
-  bool mounted_ = false;
-};
-
-std::string Noise(size_t bytes) {
-  std::mt19937 random(42);  // does not compress
-  std::string noise(bytes, '\0');
-  for (char& c : noise) c = static_cast<char>(random());
-  return noise;
-}
 
 TEST_CASE("a full disk is told with what was needed and what there was") {
   const SmallDisk disk("16m");
@@ -78,7 +49,7 @@ TEST_CASE("a full disk stops a pull and a copied folder, too") {
   test::WriteOciLayout(fixture.work() / "layout",
                        {.layers = {{.entries = {{.name = "n", .content = Noise(12 << 20)}}}}});
   registry.Push(fixture.work() / "layout", "app:v1");
-  const auto pulled = fixture.store().Pull(registry.host() + "/app:v1", true, "", {});
+  const auto pulled = fixture.Pull(registry.host() + "/app:v1");
   CHECK(ReasonOf(pulled.status()) == "DISK_FULL");
   test::WriteBytes(fixture.work() / "root/n", Noise(12 << 20));
   const auto copied = fixture.Import("rootfs:" + (fixture.work() / "root").string());

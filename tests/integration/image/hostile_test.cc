@@ -66,7 +66,7 @@ TEST_CASE("a bad layer is found behind good ones, before anything is unpacked") 
   test::WriteOciLayout(fixture.work() / "layout", spec);
   bool unpacking = false;
   const auto image = fixture.store().Import(
-      "oci:" + (fixture.work() / "layout").string(), "", "",
+      "oci:" + (fixture.work() / "layout").string(), "", "", "",
       [&](std::string_view phase, std::string_view) { unpacking |= phase == "unpacking"; });
   CHECK(ReasonOf(image.status()) == "MALICIOUS_LAYER");
   CHECK_FALSE(unpacking);
@@ -174,7 +174,7 @@ TEST_CASE("bombs are refused before they are unpacked") {
     test::WriteOciLayout(fixture.work() / std::to_string(i), bombs[i]);
     bool unpacking = false;
     const auto image = fixture.store().Import(
-        "oci:" + (fixture.work() / std::to_string(i)).string(), "", "",
+        "oci:" + (fixture.work() / std::to_string(i)).string(), "", "", "",
         [&](std::string_view phase, std::string_view) { unpacking |= phase == "unpacking"; });
     CAPTURE(Shown(image.status()));
     CHECK(image.status().code() == StatusCode::kResourceExhausted);

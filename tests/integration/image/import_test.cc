@@ -196,5 +196,39 @@ TEST_CASE("an image for another architecture is refused") {
   fixture.CheckNothingLeft();
 }
 
+TEST_CASE("of a layout for several architectures each can be imported") {
+  StoreFixture fixture;
+  test::ImageSpec arm = BusyboxImage();
+  arm.architecture = "arm64";
+  test::ImageSpec amd = BusyboxImage();
+  amd.architecture = "amd64";
+  const auto digests = test::WriteOciIndex(fixture.work() / "index", {arm, amd});
+  const std::string source = "oci:" + (fixture.work() / "index").string() + ":v1";
+  const auto first = fixture.Import(source, "app:1", "", "arm64");
+  REQUIRE_OK(first.status());
+  CHECK(first->digest == digests[0]);
+  CHECK(first->architecture == "arm64");
+  const auto second = fixture.Import(source, "app:1", "", "amd64");
+  REQUIRE_OK(second.status());
+  CHECK(second->digest == digests[1]);
+  CHECK(fixture.CountImages() == 2);
+  const auto scan = fixture.store().ScanDisk();
+  REQUIRE_OK(scan.status());
+  for (const Image& image : scan->images) CHECK(image.names == first->names);
+  CHECK(ReasonOf(fixture.Import(source, "", "", "riscv64").status()) == "UNSUPPORTED_ARCHITECTURE");
+}
+
+TEST_CASE("a root folder is for what its first import says") {
+  StoreFixture fixture;
+  test::WriteBytes(fixture.work() / "root/etc/hostname", "x");
+  const std::string source = "rootfs:" + (fixture.work() / "root").string();
+  const auto image = fixture.Import(source, "app:1", "", "arm64");
+  REQUIRE_OK(image.status());
+  CHECK(image->architecture == "arm64");
+  CHECK(ReasonOf(fixture.Import(source, "app:1", "", "amd64").status()) ==
+        "UNSUPPORTED_ARCHITECTURE");
+  CHECK(fixture.Import(source, "app:2", "", "arm64")->digest == image->digest);
+}
+
 }  // namespace
 }  // namespace claw::image

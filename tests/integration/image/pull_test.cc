@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <map>
 #include <thread>
 #include <vector>
 
@@ -33,7 +34,7 @@ TEST_CASE("an image is pulled by tag, with its files, its config and its digest"
   std::vector<std::string> phases;
   const std::string reference = registry.host() + "/team/app:v1";
   const auto image = fixture.store().Pull(
-      reference, true, "",
+      reference, "", true, "",
       [&](std::string_view phase, std::string_view) { phases.emplace_back(phase); });
   REQUIRE_OK(image.status());
   CHECK(image->digest == digest);
@@ -69,23 +70,23 @@ TEST_CASE("pulling again does nothing, by digest finds the same, and a new tag i
   registry.Push(fixture.work() / "layout", "app:v1");
   registry.Push(fixture.work() / "layout", "app:v2");
   const std::string name = registry.host() + "/app";
-  const auto first = fixture.store().Pull(name + ":v1", true, "", {});
+  const auto first = fixture.Pull(name + ":v1");
   REQUIRE_OK(first.status());
   struct stat before {};
   REQUIRE(::stat(fixture.store().RootfsPath(digest).c_str(), &before) == 0);
 
   std::vector<std::string> phases;
   const auto again = fixture.store().Pull(
-      name + ":v1", true, "",
+      name + ":v1", "", true, "",
       [&](std::string_view phase, std::string_view) { phases.emplace_back(phase); });
   REQUIRE_OK(again.status());
   CHECK(*again == *first);
   CHECK(phases == std::vector<std::string>{"resolving", "done"});
 
-  const auto by_digest = fixture.store().Pull(name + "@" + digest, true, "", {});
+  const auto by_digest = fixture.Pull(name + "@" + digest);
   REQUIRE_OK(by_digest.status());
   CHECK(by_digest->digest == digest);
-  const auto second_tag = fixture.store().Pull(name + ":v2", true, "", {});
+  const auto second_tag = fixture.Pull(name + ":v2");
   REQUIRE_OK(second_tag.status());
   CHECK(second_tag->names ==
         std::vector<std::string>{name + ":v1", name + "@" + digest, name + ":v2"});
@@ -101,13 +102,13 @@ TEST_CASE("a tag that moves takes its name along") {
   const std::string name = registry.host() + "/app:latest";
   const std::string old_digest = test::WriteOciLayout(fixture.work() / "old", BusyboxImage());
   registry.Push(fixture.work() / "old", "app:latest");
-  REQUIRE_OK(fixture.store().Pull(name, true, "", {}).status());
+  REQUIRE_OK(fixture.Pull(name).status());
 
   test::ImageSpec changed = BusyboxImage();
   changed.layers.push_back({.entries = {{.name = "new", .content = "x"}}});
   test::WriteOciLayout(fixture.work() / "new", changed);
   registry.Push(fixture.work() / "new", "app:latest");
-  const auto image = fixture.store().Pull(name, true, "", {});
+  const auto image = fixture.Pull(name);
   REQUIRE_OK(image.status());
   CHECK(image->digest != old_digest);
   const auto scan = fixture.store().ScanDisk();
@@ -123,11 +124,10 @@ TEST_CASE("an image in Docker's format keeps the digest that its registry has") 
   const Registry registry(fixture.work() / "registry");
   const std::string oci_digest = test::WriteOciLayout(fixture.work() / "layout", BusyboxImage());
   registry.Push(fixture.work() / "layout", "app:v1", "v2s2");
-  const auto image = fixture.store().Pull(registry.host() + "/app:v1", true, "", {});
+  const auto image = fixture.Pull(registry.host() + "/app:v1");
   REQUIRE_OK(image.status());
   CHECK(image->digest != oci_digest);
-  const auto by_digest =
-      fixture.store().Pull(registry.host() + "/app@" + image->digest, true, "", {});
+  const auto by_digest = fixture.Pull(registry.host() + "/app@" + image->digest);
   REQUIRE_OK(by_digest.status());
   CHECK(by_digest->digest == image->digest);
   CHECK(fs::exists(fixture.store().RootfsPath(image->digest) / "bin/busybox"));
@@ -148,16 +148,79 @@ TEST_CASE("of an index this machine's image is taken; none for it is refused") {
   registry.Push(fixture.work() / "single", "app:single");
 
   for (const char* tag : {":none", ":single"}) {
-    const auto refused = fixture.store().Pull(registry.host() + "/app" + tag, true, "", {});
+    const auto refused = fixture.Pull(registry.host() + "/app" + tag);
     CAPTURE(tag, Shown(refused.status()));
     CHECK(refused.status().code() == StatusCode::kInvalidArgument);
     CHECK(ReasonOf(refused.status()) == "UNSUPPORTED_ARCHITECTURE");
     fixture.CheckNothingLeft();
   }
-  const auto image = fixture.store().Pull(registry.host() + "/app:both", true, "", {});
+  const auto image = fixture.Pull(registry.host() + "/app:both");
   REQUIRE_OK(image.status());
   CHECK(image->digest == digests[2]);
   CHECK(image->architecture == MachineArchitecture());
+}
+
+TEST_CASE("a name stands for one image of each architecture") {
+  StoreFixture fixture;
+  const Registry registry(fixture.work() / "registry");
+  const std::string name = registry.host() + "/app:v1";
+  test::ImageSpec other = BusyboxImage();
+  other.architecture = OtherArchitecture();
+  const auto digests = test::WriteOciIndex(fixture.work() / "both", {other, BusyboxImage()});
+  registry.Push(fixture.work() / "both", "app:v1");
+
+  const auto own = fixture.Pull(name);
+  REQUIRE_OK(own.status());
+  const auto foreign = fixture.Pull(name, OtherArchitecture());
+  REQUIRE_OK(foreign.status());
+  CHECK(own->digest == digests[1]);
+  CHECK(foreign->digest == digests[0]);
+  CHECK(foreign->architecture == OtherArchitecture());
+  const auto names = [&] {
+    std::map<std::string, std::vector<std::string>> by_digest;
+    const auto scan = fixture.store().ScanDisk();
+    REQUIRE_OK(scan.status());
+    for (const Image& image : scan->images) by_digest[image.digest] = image.names;
+    return by_digest;
+  };
+  using Names = std::vector<std::string>;
+  CHECK(names() == std::map<std::string, Names>{{digests[0], {name}}, {digests[1], {name}}});
+
+  // The tag moves for one of them: the other keeps its name.
+  test::ImageSpec changed = other;
+  changed.layers.push_back({.entries = {{.name = "new", .content = "x"}}});
+  const std::string moved = test::WriteOciLayout(fixture.work() / "moved", changed);
+  registry.Push(fixture.work() / "moved", "app:v1");
+  REQUIRE_OK(fixture.Pull(name, OtherArchitecture()).status());
+  CHECK(names() ==
+        std::map<std::string, Names>{{digests[0], {}}, {digests[1], {name}}, {moved, {name}}});
+  // What is there for one architecture is no answer to who asks for another.
+  CHECK(ReasonOf(fixture.Pull(registry.host() + "/app@" + moved).status()) ==
+        "UNSUPPORTED_ARCHITECTURE");
+}
+
+TEST_CASE("an image for other architectures is refused before its layers are fetched") {
+  StoreFixture fixture;
+  const Registry registry(fixture.work() / "registry");
+  test::ImageSpec other = BusyboxImage();
+  other.architecture = OtherArchitecture();
+  test::WriteOciLayout(fixture.work() / "single", other);
+  registry.Push(fixture.work() / "single", "app:single");
+  std::vector<std::string> phases;
+  const auto image = fixture.store().Pull(
+      registry.host() + "/app:single", "", true, "",
+      [&](std::string_view phase, std::string_view) { phases.emplace_back(phase); });
+  CHECK(ReasonOf(image.status()) == "UNSUPPORTED_ARCHITECTURE");
+  CHECK(GetErrorDetail(image.status())->needed == "linux/" + OtherArchitecture());
+  CHECK(phases == std::vector<std::string>{"resolving"});
+
+  // Of an index it is told what there is.
+  test::ImageSpec third = BusyboxImage();
+  third.architecture = "s390x";
+  test::WriteOciIndex(fixture.work() / "none", {other, third});
+  registry.Push(fixture.work() / "none", "app:none");
+  const auto none = fixture.Pull(registry.host() + "/app:none");
+  CHECK(GetErrorDetail(none.status())->needed == "linux/" + OtherArchitecture() + ", linux/s390x");
 }
 
 TEST_CASE("what a registry refuses or does not have is told apart from one that is down") {
@@ -169,17 +232,17 @@ TEST_CASE("what a registry refuses or does not have is told apart from one that 
 
   for (const std::string& missing : {host + "/app:v2", host + "/unauthorized/nosuch:v1",
                                      host + "/app@sha256:" + std::string(64, '0')}) {
-    const auto image = fixture.store().Pull(missing, true, "", {});
+    const auto image = fixture.Pull(missing);
     CAPTURE(missing, Shown(image.status()));
     CHECK(image.status().code() == StatusCode::kNotFound);
     CHECK(ReasonOf(image.status()) == "IMAGE_NOT_FOUND");
   }
   // Plain HTTP is not spoken unless it is asked for.
-  const auto secure = fixture.store().Pull(host + "/app:v1", false, "", {});
+  const auto secure = fixture.store().Pull(host + "/app:v1", "", false, "", {});
   CHECK(ReasonOf(secure.status()) == "REGISTRY_UNREACHABLE");
 
   registry.Stop();
-  const auto down = fixture.store().Pull(host + "/app:v1", true, "", {});
+  const auto down = fixture.Pull(host + "/app:v1");
   CHECK(down.status().code() == StatusCode::kUnavailable);
   CHECK(ReasonOf(down.status()) == "REGISTRY_UNREACHABLE");
   CHECK(GetErrorDetail(down.status())->retry_after.has_value());
@@ -189,7 +252,7 @@ TEST_CASE("what a registry refuses or does not have is told apart from one that 
 TEST_CASE("a registry that wants a login denies") {
   StoreFixture fixture;
   const Registry registry(fixture.work() / "registry", {.require_login = true});
-  const auto image = fixture.store().Pull(registry.host() + "/app:v1", true, "", {});
+  const auto image = fixture.Pull(registry.host() + "/app:v1");
   CAPTURE(Shown(image.status()));
   CHECK(image.status().code() == StatusCode::kPermissionDenied);
   CHECK(ReasonOf(image.status()) == "REGISTRY_DENIED");
@@ -198,11 +261,11 @@ TEST_CASE("a registry that wants a login denies") {
 
 TEST_CASE("plain HTTP is for loopback only, and no bad reference gets to a registry") {
   StoreFixture fixture;
-  const auto remote = fixture.store().Pull("registry.example.org/app:v1", true, "", {});
+  const auto remote = fixture.Pull("registry.example.org/app:v1");
   CHECK(remote.status().code() == StatusCode::kInvalidArgument);
   CHECK(ReasonOf(remote.status()) == "INSECURE_REGISTRY");
   for (const std::string& bad : {std::string("--help"), std::string("a b"), std::string("x\xff")}) {
-    CHECK(ReasonOf(fixture.store().Pull(bad, true, "", {}).status()) == "BAD_REFERENCE");
+    CHECK(ReasonOf(fixture.Pull(bad).status()) == "BAD_REFERENCE");
   }
   fixture.CheckNothingLeft();
 }
@@ -218,7 +281,7 @@ TEST_CASE("pulls of one image at once do the work once") {
   std::vector<std::thread> threads;
   for (size_t i = 0; i < kPulls; ++i) {
     threads.emplace_back([&, i] {
-      images[i] = fixture.store().Pull(registry.host() + "/app:v1", true, "",
+      images[i] = fixture.store().Pull(registry.host() + "/app:v1", "", true, "",
                                        [&, i](std::string_view phase, std::string_view) {
                                          if (phase == "unpacking") ++unpacked[i];
                                        });
@@ -242,7 +305,7 @@ TEST_CASE("more than allowed is refused before it is fetched") {
   registry.Push(fixture.work() / "layout", "app:v1");
   std::vector<std::string> phases;
   const auto image = fixture.store().Pull(
-      registry.host() + "/app:v1", true, "",
+      registry.host() + "/app:v1", "", true, "",
       [&](std::string_view phase, std::string_view) { phases.emplace_back(phase); });
   CHECK(ReasonOf(image.status()) == "IMAGE_TOO_LARGE");
   CHECK(phases == std::vector<std::string>{"resolving"});

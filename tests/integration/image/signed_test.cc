@@ -90,7 +90,7 @@ TEST_CASE("an image is taken under the signer's name only if it carries that sig
   const std::string name = registry.host() + "/team/app:v1";
   registry.Push(layout, "team/app:v1");
   const auto pull = [&](const std::string& reference, const std::string& signer) {
-    return fixture.store().Pull(reference, true, signer, {});
+    return fixture.Pull(reference, "", signer);
   };
 
   CHECK(ReasonOf(pull(name, "release").status()) == "SIGNATURE_REJECTED");
@@ -150,8 +150,8 @@ TEST_CASE("of a signed index the image for this platform is what has to be signe
   const std::string name = registry.host() + "/team/many:v1";
   world.keys.Sign("release@clawlet.test", "oci:" + layout.string() + ":v1", "docker://" + name,
                   world.locations(), {"--all"});
-  CHECK(ReasonOf(fixture.store().Pull(name, true, "other", {}).status()) == "SIGNATURE_REJECTED");
-  const auto image = fixture.store().Pull(name, true, "release", {});
+  CHECK(ReasonOf(fixture.Pull(name, "", "other").status()) == "SIGNATURE_REJECTED");
+  const auto image = fixture.Pull(name, "", "release");
   REQUIRE_OK(image.status());
   CHECK(image->digest == digests[1]);
   CHECK(image->signers == std::vector<std::string>{"release"});
@@ -159,7 +159,7 @@ TEST_CASE("of a signed index the image for this platform is what has to be signe
   const std::string folder = "many@sha256=" + digests[1].substr(digests[1].find(':') + 1);
   REQUIRE(fs::remove_all(world.signatures() / "team" / folder) > 0);
   CHECK_FALSE(fs::is_empty(world.signatures() / "team"));
-  CHECK(ReasonOf(fixture.store().Pull(name, true, "release", {}).status()) == "SIGNATURE_REJECTED");
+  CHECK(ReasonOf(fixture.Pull(name, "", "release").status()) == "SIGNATURE_REJECTED");
 }
 
 TEST_CASE("a folder that skopeo wrote can be imported with its signature") {

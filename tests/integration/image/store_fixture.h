@@ -32,9 +32,14 @@ class StoreFixture {
   // For what a test makes beside the store.
   [[nodiscard]] std::filesystem::path work() const { return dir_.path() / "work"; }
 
+  // From a registry on loopback.
+  StatusOr<Image> Pull(const std::string& reference, const std::string& architecture = "",
+                       const std::string& signer = "") {
+    return store_->Pull(reference, architecture, true, signer, {});
+  }
   StatusOr<Image> Import(const std::string& source, const std::string& name = "",
-                         const std::string& signer = "") {
-    return store_->Import(source, name, signer, {});
+                         const std::string& signer = "", const std::string& architecture = "") {
+    return store_->Import(source, architecture, name, signer, {});
   }
   // Writes the image as a layout and imports it.
   StatusOr<Image> ImportImage(const test::ImageSpec& image) {

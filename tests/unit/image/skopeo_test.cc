@@ -47,26 +47,26 @@ TEST_CASE("skopeo's complaints get a code and a reason") {
   };
   for (const Case& c : table) {
     CAPTURE(c.text);
-    const Status status = ClassifySkopeoError(c.text, {}, c.from_registry);
+    const Status status = ClassifySkopeoError(c.text, {}, "amd64", c.from_registry);
     CHECK(status.code() == c.code);
     CHECK(GetErrorDetail(status)->reason == c.reason);
   }
 }
 
 TEST_CASE("an unreachable registry is worth another try") {
-  const Status status = ClassifySkopeoError("connection refused", {}, true);
+  const Status status = ClassifySkopeoError("connection refused", {}, "amd64", true);
   CHECK(GetErrorDetail(status)->retry_after.has_value());
 }
 
 TEST_CASE("the name of a repository does not decide what the error is") {
   const Status status =
       ClassifySkopeoError("reading manifest v1 in h.io/denied/unauthorized: manifest unknown",
-                          {"h.io/denied/unauthorized"}, true);
+                          {"h.io/denied/unauthorized"}, "amd64", true);
   CHECK(status.code() == StatusCode::kNotFound);
 }
 
 TEST_CASE("messages hold printable text only") {
-  const Status status = ClassifySkopeoError("bad\x1b[31m\xff name", {}, true);
+  const Status status = ClassifySkopeoError("bad\x1b[31m\xff name", {}, "amd64", true);
   CHECK(status.message() == "bad?[31m? name");
 }
 
