@@ -138,7 +138,9 @@ std::string Devices(const DomainSpec& spec) {
                 "' append='on'/>\n      <target port='0'/>\n    </serial>\n",
                 "    <console type='file'>\n      <source path='", Escape(spec.console_log),
                 "' append='on'/>\n      <target type='serial' port='0'/>\n    </console>\n",
-                "    <memballoon model='virtio' autodeflate='on' freePageReporting='on'>\n",
+                // A guest that is full refuses work; it takes back nothing that the host has given
+                // to others.
+                "    <memballoon model='virtio' autodeflate='off' freePageReporting='on'>\n",
                 "      <stats period='", kStatsPeriod, "'/>\n    </memballoon>\n",
                 "    <rng model='virtio'>\n      <backend model='random'>/dev/urandom</backend>\n",
                 "    </rng>\n  </devices>\n");

@@ -23,6 +23,7 @@ struct DomainMemory {
   int64_t balloon_bytes = 0;   // what the guest has at present
   int64_t resident_bytes = 0;  // of the process that runs it
   int64_t usable_bytes = 0;    // of the guest, as its kernel says
+  int64_t full_bytes = 0;      // what the guest has with an empty balloon
 };
 
 enum class DomainEvent { kOn, kOff, kPaused, kResumed };
@@ -30,9 +31,11 @@ enum class DomainEvent { kOn, kOff, kPaused, kResumed };
 struct HypervisorOptions {
   std::string uri{};    // libvirt's: "qemu+unix:///system?socket=/…", "test:///default"
   std::string owner{};  // only domains with this mark are seen
-  // Both on a thread of libvirt's, and not once this connection is closed. They only hand on what
+  // All on a thread of libvirt's, and not once this connection is closed. They only hand on what
   // they are told: a call from there, or the end of the connection, waits for ever.
   std::function<void(const std::string& vm, DomainEvent event)> on_event{};
+  // Its balloon has moved, and this is what the guest has now.
+  std::function<void(const std::string& vm, int64_t bytes)> on_balloon{};
   std::function<void()> on_lost{};
 };
 

@@ -9,6 +9,7 @@
 #include "agent/base/file.h"
 #include "agent/base/strings.h"
 #include "agent/base/unique_fd.h"
+#include "agent/host/process_memory.h"
 #include "vm/guest_image.h"
 #include "vm/hypervisor.h"
 #include "vm/libvirt/embedded.h"
@@ -19,6 +20,8 @@ namespace {
 
 // Somebody else may take the port between the moment it was found free and QEMU's start.
 constexpr int kTries = 3;
+// Where the machine's own libvirt notes the processes of its domains.
+constexpr const char* kSystemPids = "/run/libvirt/qemu";
 
 StatusOr<int64_t> FindFreePort() {
   const UniqueFd socket(::socket(AF_INET, SOCK_STREAM, 0));
@@ -81,6 +84,7 @@ class LibvirtMachines final : public Machines {
     wanted.on_event = [listener = listener_](const std::string& vm, DomainEvent event) {
       if (listener.on_event) listener.on_event(vm, Translate(event));
     };
+    wanted.on_balloon = listener_.on_balloon;
     wanted.on_lost = listener_.on_lost;
     ASSIGN_OR_RETURN(std::shared_ptr<Hypervisor> opened, Hypervisor::Connect(std::move(wanted)));
     Status usable = Unavailable("no type of domain was tried");
@@ -111,7 +115,8 @@ class LibvirtMachines final : public Machines {
     ASSIGN_OR_RETURN(const GuestImage image, ReadGuestImage(options_.image));
     const MachineFiles files = FilesOf(vm.spec.name);
     Booted booted{.image_digest = image.facts.digest};
-    ASSIGN_OR_RETURN(booted.certificate_expires_at, files.Prepare(vm, clock_.Now()));
+    ASSIGN_OR_RETURN(booted.certificate_expires_at,
+                     files.Prepare(vm, options_.guest_config, clock_.Now()));
     Status started;
     for (int i = 0; i < kTries; ++i) {
       ASSIGN_OR_RETURN(booted.port, FindFreePort());
@@ -161,7 +166,8 @@ class LibvirtMachines final : public Machines {
     ASSIGN_OR_RETURN(const auto hypervisor, Get());
     ASSIGN_OR_RETURN(const DomainMemory memory, hypervisor->GetMemory(name));
     return MachineMemory{.balloon_bytes = memory.balloon_bytes,
-                         .resident_bytes = memory.resident_bytes};
+                         .resident_bytes = memory.resident_bytes,
+                         .overhead_bytes = OverheadOf(name, memory.full_bytes).value_or(0)};
   }
 
   Status SetBalloon(const std::string& name, int64_t bytes) override {
@@ -186,6 +192,17 @@ class LibvirtMachines final : public Machines {
     RETURN_IF_ERROR(Connect().status());
     const std::lock_guard<std::mutex> lock(mutex_);
     return hypervisor_;
+  }
+
+  // Of the process that libvirt notes for it, in a file that only root writes.
+  StatusOr<int64_t> OverheadOf(const std::string& name, int64_t guest_bytes) const {
+    const std::string domain = DomainName(options_.owner, name);
+    std::filesystem::path folder = kSystemPids;
+    if (options_.uri.empty()) folder = options_.private_root / "run/qemu";
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(folder / StrCat(domain, ".pid"), 64));
+    int64_t pid = 0;
+    if (!ParseInt(Trim(text), &pid)) return DataLoss("'", text, "' is no process");
+    return host::ResidentBeside(static_cast<pid_t>(pid), guest_bytes);
   }
 
   static Status CheckOff(const Hypervisor& hypervisor, const std::string& name) {

@@ -17,6 +17,7 @@ struct MachinesOptions {
   std::filesystem::path emulator{};  // empty: as libvirt finds it
   std::filesystem::path image{};     // folder of the guest image
   std::filesystem::path folder{};    // of all VMs' files; made with mode 0700
+  std::string guest_config{};  // TOML that the configs of agents in guests end with: whole sections
 };
 
 // Machines through libvirt; nothing of it is loaded before the first Connect. `clock` outlives it.

@@ -20,20 +20,21 @@ constexpr std::string_view kKey = "host.key";
 
 }  // namespace
 
-std::string GuestConfig(const std::string& vm) {
+std::string GuestConfig(const std::string& vm, const std::string& more) {
   constexpr std::string_view kSeed = "/run/clawlet-seed";
-  return StrCat(
-      "[node]\nid = \"", vm, "\"\nrole = \"guest\"\n\n[server]\nlisten = \"0.0.0.0:", kGuestPort,
-      "\"\ncertificate = \"", kSeed, "/guest.pem\"\nkey = \"", kSeed,
-      "/guest.key\"\nclient_ca = \"", kSeed, "/authority.pem\"\n\n[reserves]\n", kReserves);
+  return StrCat("[node]\nid = \"", vm,
+                "\"\nrole = \"guest\"\n\n[server]\nlisten = \"0.0.0.0:", kGuestPort,
+                "\"\ncertificate = \"", kSeed, "/guest.pem\"\nkey = \"", kSeed,
+                "/guest.key\"\nclient_ca = \"", kSeed, "/authority.pem\"\n\n[reserves]\n",
+                kReserves, more.empty() ? "" : "\n", more);
 }
 
-StatusOr<Time> MachineFiles::Prepare(const Vm& vm, Time now) const {
+StatusOr<Time> MachineFiles::Prepare(const Vm& vm, const std::string& config, Time now) const {
   const std::string& name = vm.spec.name;
   RETURN_IF_ERROR(EnsureDirectory(folder_, 0700));
   RETURN_IF_ERROR(MakeStateDisk(state(), vm.spec.disk_bytes));
   ASSIGN_OR_RETURN(const GuestIdentity identity, MakeGuestIdentity(name, now, kLifetime));
-  RETURN_IF_ERROR(WriteSeed(seed(), {{.name = "config.toml", .content = GuestConfig(name)},
+  RETURN_IF_ERROR(WriteSeed(seed(), {{.name = "config.toml", .content = GuestConfig(name, config)},
                                      {.name = "hostname", .content = StrCat(name, "\n")},
                                      {.name = "guest.pem", .content = identity.guest_certificate},
                                      {.name = "guest.key", .content = identity.guest_key},

@@ -20,8 +20,9 @@ class MachineFiles {
   std::filesystem::path state() const { return folder_ / "state.img"; }
   std::filesystem::path console() const { return folder_ / "console.log"; }
 
-  // Everything for the next boot, with new keys. Answers with when they end.
-  StatusOr<Time> Prepare(const Vm& vm, Time now) const;
+  // Everything for the next boot, with new keys; `config` as in MachinesOptions. Answers with when
+  // they end.
+  StatusOr<Time> Prepare(const Vm& vm, const std::string& config, Time now) const;
   StatusOr<GuestCredentials> ReadCredentials() const;
   Status Remove() const;
 
@@ -30,6 +31,6 @@ class MachineFiles {
 };
 
 // The config of the agent in a guest. Its paths are those of vm/guest/init.
-std::string GuestConfig(const std::string& vm);
+std::string GuestConfig(const std::string& vm, const std::string& more);
 
 }  // namespace claw::vm

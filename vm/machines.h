@@ -56,6 +56,7 @@ struct MachineState {
 struct MachineMemory {
   int64_t balloon_bytes = 0;   // what the guest has at present
   int64_t resident_bytes = 0;  // of the hypervisor's process; 0: not known
+  int64_t overhead_bytes = 0;  // of that, what is not the guest's memory; 0: not known
 };
 
 // What happened to a machine without being asked for, as well as what was.
@@ -69,6 +70,8 @@ class Machines {
   // this is destroyed. To be set before the first call.
   struct Listener {
     std::function<void(const std::string& name, MachineEvent event)> on_event{};
+    // Its balloon has moved, and this is what the guest has now.
+    std::function<void(const std::string& name, int64_t bytes)> on_balloon{};
     std::function<void()> on_lost{};
   };
   virtual void Listen(Listener listener) = 0;
@@ -96,7 +99,8 @@ class Machines {
   // Those that this agent has made, and no others.
   virtual StatusOr<std::vector<MachineState>> List() = 0;
   virtual StatusOr<MachineMemory> GetMemory(const std::string& name) = 0;
-  // Within what the machine was booted with; the guest gives back what it can, in its own time.
+  // Within what the machine was booted with; the guest gives back what it can, in its own time, and
+  // takes nothing back by itself.
   virtual Status SetBalloon(const std::string& name, int64_t bytes) = 0;
 
   // Of the last boot.

@@ -46,6 +46,7 @@ struct LibvirtApi {
   X(virDomainUndefineFlags)             \
   X(virDomainMemoryStats)               \
   X(virDomainSetMemoryFlags)            \
+  X(virDomainGetMaxMemory)              \
   X(virDomainFree)
 #define CLAW_MEMBER(name) decltype(&::name) name = nullptr;
   CLAW_LIBVIRT_FUNCTIONS(CLAW_MEMBER)

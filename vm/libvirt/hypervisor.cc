@@ -56,6 +56,7 @@ class Sink {
   void Close() {
     const std::lock_guard<std::mutex> lock(mutex_);
     options_.on_event = nullptr;
+    options_.on_balloon = nullptr;
     options_.on_lost = nullptr;
   }
 
@@ -69,15 +70,32 @@ class Sink {
                           int /*detail*/, void* held) {
     Sink& self = **static_cast<std::shared_ptr<Sink>*>(held);
     const std::optional<DomainEvent> told = EventOf(event);
-    // By its name: one that is gone has no XML any more. Who is told knows whether it is his.
-    const std::string name = self.api_->virDomainGetName(domain);
-    const std::string prefix = DomainName(self.options_.owner, "");
-    if (!told || !name.starts_with(prefix)) return;
+    const std::optional<std::string> vm = self.NameOf(domain);
+    if (!told || !vm) return;
     const std::lock_guard<std::mutex> lock(self.mutex_);
-    if (self.options_.on_event) self.options_.on_event(name.substr(prefix.size()), *told);
+    if (self.options_.on_event) self.options_.on_event(*vm, *told);
+  }
+
+  static void OnBalloon(virConnectPtr /*connection*/, virDomainPtr domain, unsigned long long kib,
+                        void* held) {
+    Sink& self = **static_cast<std::shared_ptr<Sink>*>(held);
+    const std::optional<std::string> vm = self.NameOf(domain);
+    if (!vm) return;
+    const std::lock_guard<std::mutex> lock(self.mutex_);
+    const int64_t bytes = SaturatingMul(static_cast<int64_t>(kib), kKiB);
+    if (self.options_.on_balloon) self.options_.on_balloon(*vm, bytes);
   }
 
  private:
+  // By the domain's name: one that is gone has no XML any more. Who is told knows whether it is
+  // his.
+  std::optional<std::string> NameOf(virDomainPtr domain) const {
+    const std::string name = api_->virDomainGetName(domain);
+    const std::string prefix = DomainName(options_.owner, "");
+    if (!name.starts_with(prefix)) return std::nullopt;
+    return name.substr(prefix.size());
+  }
+
   static std::optional<DomainEvent> EventOf(int event) {
     switch (event) {
       case VIR_DOMAIN_EVENT_STARTED:
@@ -107,7 +125,7 @@ class LibvirtHypervisor final : public Hypervisor {
   ~LibvirtHypervisor() override {
     sink_->Close();
     if (connection_ != nullptr) {
-      if (events_ >= 0) api_->virConnectDomainEventDeregisterAny(connection_, events_);
+      for (const int id : events_) api_->virConnectDomainEventDeregisterAny(connection_, id);
       api_->virConnectUnregisterCloseCallback(connection_, Sink::OnClose);
       api_->virConnectClose(connection_);
     }
@@ -131,13 +149,12 @@ class LibvirtHypervisor final : public Hypervisor {
       Sink::Forget(held);
       return Failed("watch the connection");
     }
-    held = Sink::Hold(sink_);
-    events_ = api_->virConnectDomainEventRegisterAny(
-        connection_, nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-        VIR_DOMAIN_EVENT_CALLBACK(Sink::OnLifecycle), held, Sink::Forget);
-    if (events_ >= 0) return absl::OkStatus();
-    Sink::Forget(held);
-    return Failed("watch domains");
+    RETURN_IF_ERROR(
+        Watch(VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(Sink::OnLifecycle)));
+    // A driver without balloons does not tell of them; who wants to know looks.
+    Watch(VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(Sink::OnBalloon))
+        .IgnoreError();
+    return absl::OkStatus();
   }
 
   bool IsAlive() const override { return api_->virConnectIsAlive(connection_) == 1; }
@@ -251,6 +268,8 @@ class LibvirtHypervisor final : public Hypervisor {
         api_->virDomainMemoryStats(domain.get(), stats.data(), VIR_DOMAIN_MEMORY_STAT_NR, 0);
     if (count < 0) return Failed("read its memory");
     DomainMemory memory;
+    const unsigned long full = api_->virDomainGetMaxMemory(domain.get());
+    memory.full_bytes = SaturatingMul(static_cast<int64_t>(full), kKiB);
     for (int i = 0; i < count; ++i) {
       const virDomainMemoryStatStruct& stat = stats[static_cast<size_t>(i)];
       const auto bytes = static_cast<int64_t>(stat.val) * kKiB;
@@ -290,6 +309,18 @@ class LibvirtHypervisor final : public Hypervisor {
     const LibvirtApi* api_;
     virDomainPtr domain_;
   };
+
+  Status Watch(int event, virConnectDomainEventGenericCallback callback) {
+    void* held = Sink::Hold(sink_);
+    const int id = api_->virConnectDomainEventRegisterAny(connection_, nullptr, event, callback,
+                                                          held, Sink::Forget);
+    if (id >= 0) {
+      events_.push_back(id);
+      return absl::OkStatus();
+    }
+    Sink::Forget(held);
+    return Failed("watch domains");
+  }
 
   std::string LastError() const {
     const char* text = api_->virGetLastErrorMessage();
@@ -361,7 +392,7 @@ class LibvirtHypervisor final : public Hypervisor {
   const std::shared_ptr<Sink> sink_ = std::make_shared<Sink>(api_, options_);
   std::unique_ptr<EventThread> thread_;
   virConnectPtr connection_ = nullptr;
-  int events_ = -1;
+  std::vector<int> events_;
 };
 
 }  // namespace

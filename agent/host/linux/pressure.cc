@@ -73,10 +73,11 @@ StatusOr<MemoryPressure> ParseMemoryPressure(std::string_view pressure, std::str
   for (const std::string_view line : Split(meminfo, '\n', true)) {
     const std::vector<std::string_view> words = Split(line, ' ', true);
     int64_t kib = 0;
-    if (words.size() >= 2 && words[0] == "MemAvailable:" && ParseInt(words[1], &kib) && kib >= 0) {
-      parsed.available_bytes = SaturatingMul(kib, kKiB);
-      return parsed;
-    }
+    if (words.size() < 2 || !ParseInt(words[1], &kib) || kib < 0) continue;
+    if (words[0] == "MemTotal:") parsed.total_bytes = SaturatingMul(kib, kKiB);
+    if (words[0] != "MemAvailable:") continue;
+    parsed.available_bytes = SaturatingMul(kib, kKiB);
+    return parsed;
   }
   return DataLoss("meminfo has no MemAvailable");
 }

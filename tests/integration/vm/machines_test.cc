@@ -76,7 +76,8 @@ class Fixture {
   Fixture() {
     image_.Write("vmlinuz", test::IdleKernel());
     image_.Describe();
-    vm.spec = {.name = kName, .cpus = 1, .memory_bytes = 128 * kMiB, .disk_bytes = 64 * kMiB};
+    // Of another size than QEMU's store of translated code.
+    vm.spec = {.name = kName, .cpus = 1, .memory_bytes = 192 * kMiB, .disk_bytes = 64 * kMiB};
     vm.uuid = "3b241101-e2bb-4255-8caf-4136c566a962";
   }
   ~Fixture() { test::KillQemusOf(path()); }
@@ -118,10 +119,20 @@ TEST_CASE("a machine is booted once, is found again, and is gone with its files"
   CHECK_FALSE(Connects(booted->port == 65535 ? 65534 : booted->port + 1));
   const auto qemus = test::QemusOf(fixture.path());
   REQUIRE(qemus.size() == 1);
-  const auto memory = machines->GetMemory(kName);
+  auto memory = machines->GetMemory(kName);
   Must(memory.status());
-  CHECK(memory->balloon_bytes == 128 * kMiB);
-  CHECK(memory->resident_bytes > kMiB);
+  CHECK(memory->balloon_bytes == 192 * kMiB);
+  // QEMU itself takes some, and the guest's memory, which it has not touched, is no part of that.
+  CHECK(memory->overhead_bytes > 8 * kMiB);
+  CHECK(memory->overhead_bytes < 1024 * kMiB);
+  CHECK(memory->overhead_bytes <= memory->resident_bytes + 8 * kMiB);
+  // This guest has no driver for its balloon: it is told, and gives nothing back.
+  Must(machines->SetBalloon(kName, 96 * kMiB));
+  memory = machines->GetMemory(kName);
+  Must(memory.status());
+  CHECK(memory->balloon_bytes == 192 * kMiB);
+  CHECK_FALSE(machines->SetBalloon(kName, kGiB).ok());
+  CHECK(ReasonOf(machines->SetBalloon("other", 96 * kMiB)) == "VM_NOT_FOUND");
 
   // On already: its keys are those that it was booted with.
   const auto before = machines->ReadCredentials(kName);

@@ -84,7 +84,7 @@ TEST_CASE("a domain has its processor, its disks by serial, and one way in") {
         std::string::npos);
   CHECK(qemu.find("<serial>clawroot</serial>\n      <readonly/>") != std::string::npos);
   CHECK(qemu.find("<serial>clawstate</serial>\n    </disk>") != std::string::npos);
-  CHECK(qemu.find("freePageReporting='on'") != std::string::npos);
+  CHECK(qemu.find("autodeflate='off' freePageReporting='on'") != std::string::npos);
 }
 
 TEST_CASE("what QEMU or libvirt would take for something else is refused") {

@@ -71,12 +71,12 @@ TEST_CASE("a VM's folder has what its next boot needs, with new keys each time")
   vm.spec = {.name = "mac1", .cpus = 1, .memory_bytes = kGiB, .disk_bytes = kGiB};
   const Time now = SystemClock().Now();
   const MachineFiles files(dir.path(), "mac1");
-  const auto expires = files.Prepare(vm, now);
+  const auto expires = files.Prepare(vm, "", now);
   REQUIRE(expires.ok());
   CHECK(*expires > now + std::chrono::hours(24 * 300));
   const auto first = files.ReadCredentials();
   REQUIRE(first.ok());
-  REQUIRE(files.Prepare(vm, now).ok());
+  REQUIRE(files.Prepare(vm, "", now).ok());
   const auto second = files.ReadCredentials();
   REQUIRE(second.ok());
   CHECK(first->key != second->key);
@@ -92,10 +92,12 @@ TEST_CASE("a VM's folder has what its next boot needs, with new keys each time")
 }
 
 TEST_CASE("the config that a guest gets is one that the agent takes") {
-  const auto config = ParseConfig(GuestConfig("mac1"), "config.toml");
+  const auto config =
+      ParseConfig(GuestConfig("mac1", "[policy]\nrequire_signer = true\n"), "config.toml");
   INFO(ToLogString(config.status()));
   REQUIRE(config.ok());
   CHECK(config->role == NodeRole::kGuest);
+  CHECK(config->require_signer);  // as its host has it
   CHECK(config->node_id == "mac1");
   CHECK(config->tls.listen == "0.0.0.0:50051");
   CHECK(config->tls.client_ca == "/run/clawlet-seed/authority.pem");
