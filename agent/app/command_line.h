@@ -10,8 +10,6 @@
 
 namespace claw {
 
-constexpr const char* kDefaultConfigFile = "/etc/clawlet/clawlet.toml";
-
 // What to do, with what.
 struct CommandLine {
   std::optional<int> exit_code{};       // all is done: --help, --check-config, a mistake, …
@@ -22,8 +20,8 @@ struct CommandLine {
 
 // Reads `arguments` (without the program's name) and the config file they name; the default one if
 // it exists. Writes help and answers to `out`, mistakes to `err`.
-CommandLine ReadCommandLine(std::vector<std::string> arguments, const std::string& version,
-                            std::ostream& out, std::ostream& err,
-                            const std::filesystem::path& default_config = kDefaultConfigFile);
+CommandLine ReadCommandLine(
+    std::vector<std::string> arguments, const std::string& version, std::ostream& out,
+    std::ostream& err, const std::filesystem::path& default_config = kSystemDefaults.config_file);
 
 }  // namespace claw

@@ -1,8 +1,5 @@
 #include "agent/app/daemon.h"
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -12,19 +9,14 @@
 #include <cstdlib>
 
 #include "agent/app/log.h"
-#include "agent/app/network_keys.h"
 #include "agent/app/node_config.h"
 #include "agent/app/vm_keys.h"
 #include "agent/base/file.h"
 #include "agent/base/unix_socket.h"
 #include "agent/host/hardening.h"
-#include "agent/host/pressure.h"
 #include "agent/host/room.h"
 #include "agent/host/system_clock.h"
 #include "agent/metrics/exposition.h"
-#include "drivers/gvisor/gvisor_driver.h"
-#include "drivers/runc/legacy_driver.h"
-#include "drivers/runc/runc_driver.h"
 
 namespace claw {
 namespace {
@@ -39,17 +31,6 @@ constexpr auto kShutdownGrace = std::chrono::seconds(1);
 
 // Enough that some image pulls do not keep everything else waiting.
 size_t PoolThreads(int cpus) { return static_cast<size_t>(std::clamp(4 * cpus, 8, 32)); }
-
-// Beside the agent where it was built, in libexec where it was installed.
-fs::path FindStarter(const Config& config) {
-  if (!config.starter.empty()) return config.starter;
-  std::error_code error;
-  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
-  fs::path beside = folder / "clawlet-starter";
-  if (fs::exists(beside, error)) return beside;
-  fs::path installed = folder.parent_path() / "libexec/clawlet/clawlet-starter";
-  return fs::exists(installed, error) ? installed : beside;
-}
 
 // Adds what to do about it to errors that have an obvious cure.
 Status Advise(const Status& status, std::string_view doing, std::string_view advice) {
@@ -80,12 +61,16 @@ Daemon::Daemon(CommandLine command_line, std::string version,
 Daemon::~Daemon() {
   // Work on the pool may refer to anything here, and hands its results to the strand.
   if (pool_) pool_->Join();
+  if (guest_pool_) guest_pool_->Join();
 }
 
 Status Daemon::Build() {
   ASSIGN_OR_RETURN(host_, host::ReadHostInfo());
-  ASSIGN_OR_RETURN(cgroups_, host::Cgroups::Detect());
   pool_ = std::make_unique<lifecycle::BlockingPool>(PoolThreads(host_.cpus), kMaxQueuedWork);
+  if (config_.vm.enabled) {
+    guest_pool_ =
+        std::make_unique<lifecycle::BlockingPool>(PoolThreads(host_.cpus), kMaxQueuedWork);
+  }
   RETURN_IF_ERROR(MakeFolders());
   RETURN_IF_ERROR(OpenStore());
   StatusOr<std::unique_ptr<image::ImageStore>> images =
@@ -96,8 +81,7 @@ Status Daemon::Build() {
                                .signers = Signers()});
   if (!images.ok()) return Annotate(images.status(), "open the image store");
   images_ = *std::move(images);
-  MakeDrivers();
-  RETURN_IF_ERROR(MakeNetworks());
+  ASSIGN_OR_RETURN(runtimes_, HostRuntimes::Make(config_, host_));
   return MakeNode();
 }
 
@@ -140,34 +124,6 @@ Status Daemon::OpenStore() {
   return absl::OkStatus();
 }
 
-void Daemon::MakeDrivers() {
-  exits_ = std::make_unique<drivers::ExitWatcher>();
-  drivers::OciOptions options{.state_dir = config_.state_dir / "sandboxes",
-                              .run_dir = config_.run_dir,
-                              .cgroup_parent = InstanceName(config_.state_dir),
-                              .starter_path = FindStarter(config_),
-                              .runtime = config_.runc.path,
-                              .conmon = config_.conmon,
-                              .log_max_bytes = config_.sandbox_log_bytes};
-  if (config_.runc.enabled) {
-    drivers_.push_back(std::make_unique<drivers::RuncDriver>(options, host_, *cgroups_, *exits_));
-    drivers_.push_back(std::make_unique<drivers::LegacyDriver>(options, host_, *cgroups_, *exits_));
-  }
-  options.runtime = config_.gvisor.path;
-  if (config_.gvisor.enabled) {
-    drivers_.push_back(std::make_unique<drivers::GvisorDriver>(options, config_.gvisor.platform,
-                                                               host_, *cgroups_, *exits_));
-  }
-}
-
-Status Daemon::MakeNetworks() {
-  if (!config_.network.enabled) return absl::OkStatus();
-  ASSIGN_OR_RETURN(network::NetworkConfig config,
-                   MakeNetworkConfig(config_, ReadFile("/etc/resolv.conf", 65536).value_or("")));
-  networks_ = network::MakeNetworks(std::move(config));
-  return absl::OkStatus();
-}
-
 Status Daemon::MakeNode() {
   ASSIGN_OR_RETURN(lifecycle::NodeConfig config, MakeNodeConfig(config_, host_));
   lifecycle::NodeDeps deps{
@@ -175,24 +131,26 @@ Status Daemon::MakeNode() {
       .pool = *pool_,
       .store = *store_,
       .images = *images_,
-      .drivers = {},
+      .drivers = runtimes_->drivers(),
       .clock = clock_,
       .host = host_,
-      .networks = networks_.get(),
+      .networks = runtimes_->networks(),
       .read_facts =
           [state = config_.state_dir, run = config_.run_dir] {
             return host::ReadMachineFacts({.state_dir = state, .run_dir = run});
           },
-      .limit_memory = [this](int64_t bytes) { return LimitMemory(bytes); },
-      .read_pressure = [this] { return ReadPressure(); },
+      .limit_memory =
+          [this](int64_t bytes) { return runtimes_->LimitMemory(bytes, *pressure_watch_); },
+      .read_pressure = [this] { return runtimes_->ReadPressure(*pressure_watch_); },
       .read_room = [state = config_.state_dir] { return host::ReadRoom(state); },
-      .shrink_caches = [this] { return ShrinkCaches(); },
-      .vms = MakeVmDeps(config_, version_, clock_)};
-  for (const auto& driver : drivers_) deps.drivers.push_back(driver.get());
+      .shrink_caches = [this] { return runtimes_->ShrinkCaches(); },
+      .vms = MakeVmDeps(config_, version_, clock_),
+      .guest_pool = guest_pool_.get()};
   logger_->info("clawlet {} on {}: {} of memory, {} for tenants, cgroups {} ({})", version_,
                 config.node_id, FormatBytes(config.capacity_bytes),
                 FormatBytes(budget::Allocatable(config.capacity_bytes, config.reserves)),
-                InstanceName(config_.state_dir), std::string(cgroups_->mode()));
+                InstanceName(config_.state_dir), runtimes_->cgroup_mode());
+  if (!host_.hardware.empty()) logger_->info("this is {}", host_.hardware);
   const double stall = config.dial.shrink_at;
   node_ = std::make_unique<lifecycle::Node>(std::move(deps), std::move(config));
   pressure_watch_ =
@@ -206,9 +164,12 @@ Status Daemon::MakeNode() {
       .pool = *pool_,
       .clock = clock_,
       .agent_version = version_,
-      .cgroup_mode = std::string(cgroups_->mode()),
+      .cgroup_mode = runtimes_->cgroup_mode(),
       .role = config_.role,
-      .guest = {.set_clock = host::SetClock, .power_off = [this] { PowerOff(); }},
+      .guest = {.set_clock = host::SetClock,
+                .power_off = [this] { PowerOff(); },
+                .restart = [this](bool at_once) { Restart(at_once); },
+                .images = images_.get()},
       .log_fault = [logger = logger_](const std::string& fault) { logger->error("{}", fault); }});
   return absl::OkStatus();
 }
@@ -223,13 +184,25 @@ int Daemon::Run() {
   strand_.run();
   // What the pool still has under way hands in its results.
   pool_->Join();
+  if (guest_pool_) guest_pool_->Join();
   strand_.restart();
   strand_.poll();
-  RemoveOwnCgroup();
+  const Status removed = runtimes_->RemoveOwnCgroup();
+  if (!removed.ok()) {
+    logger_->warn("the cgroup {} stays: {}", InstanceName(config_.state_dir), ToLogString(removed));
+  }
   if (!outcome.ok()) logger_->error("{}", ToLogString(outcome));
   logger_->flush();
   if (!outcome.ok()) return 1;
   return power_off_ ? kPowerOff : 0;
+}
+
+// Whoever keeps the agent running starts it anew.
+void Daemon::Restart(bool at_once) {
+  logger_->info("told to end, to be started anew{}", at_once ? ", at once" : "");
+  if (at_once) std::raise(SIGKILL);
+  stopping_ = true;
+  stop_asked_.NotifyAll();
 }
 
 void Daemon::PowerOff() {
@@ -239,60 +212,9 @@ void Daemon::PowerOff() {
   stop_asked_.NotifyAll();
 }
 
-Status Daemon::LimitMemory(int64_t bytes) {
-  const std::string own = InstanceName(config_.state_dir);
-  // What sandboxes are in keeps running: the kernel refuses a limit below what they use.
-  RETURN_IF_ERROR(cgroups_->Children(own).empty()
-                      ? cgroups_->Create(own, {.memory_max_bytes = bytes})
-                      : cgroups_->SetMemoryMax(own, bytes));
-  // It may have been made anew; a kernel that does not tell is asked with each look all the same.
-  StatusOr<UniqueFd> want = cgroups_->WatchOom(own);
-  if (want.ok()) pressure_watch_->WatchOom(*std::move(want), cgroups_->mode() == "v2");
-  ASSIGN_OR_RETURN(const host::CgroupLimits limits, cgroups_->ReadLimits(own));
-  return Annotate(host::CheckMemoryMax(limits, bytes, host_.page_size_bytes),
-                  StrCat("cgroup ", own));
-}
-
 Task<void> Daemon::LookAtPressure() {
   // Before, nothing may be done to what runs; it is looked with each start and measurement, too.
   if (recovered_) co_await node_->LookAtPressure();
-}
-
-StatusOr<MemoryPressure> Daemon::ReadPressure() {
-  ASSIGN_OR_RETURN(MemoryPressure pressure, host::ReadMemoryPressure());
-  pressure.group_ooms = pressure_watch_->ooms();
-  // Without a cgroup there are no sandboxes that could be at its limit.
-  const auto usage = cgroups_->ReadUsage(InstanceName(config_.state_dir));
-  if (usage.status().code() == StatusCode::kNotFound) return pressure;
-  if (!usage.ok()) return usage.status();
-  pressure.group_limit_hits = usage->own_limit_hits;
-  pressure.group_ooms += usage->own_ooms;
-  return pressure;
-}
-
-std::string Daemon::ShrinkCaches() {
-  const std::string own = InstanceName(config_.state_dir);
-#ifdef __GLIBC__
-  ::malloc_trim(0);
-#endif
-  const auto before = cgroups_->ReadUsage(own);
-  if (!before.ok() || before->page_cache_bytes <= 0) return "";
-  // Not all of it: programs that run are in there, too, and would be read again at once.
-  const Status reclaimed = cgroups_->Reclaim(own, before->page_cache_bytes / 4);
-  const auto after = cgroups_->ReadUsage(own);
-  if (!reclaimed.ok() || !after.ok()) return "";
-  return StrCat("page cache of sandboxes: ", FormatBytes(before->page_cache_bytes), " before, ",
-                FormatBytes(after->page_cache_bytes), " now");
-}
-
-void Daemon::RemoveOwnCgroup() {
-  const std::string own = InstanceName(config_.state_dir);
-  for (const std::string& driver : cgroups_->Children(own)) {
-    // Sandboxes that go on running.
-    if (!cgroups_->Children(StrCat(own, "/", driver)).empty()) return;
-  }
-  const Status removed = cgroups_->Remove(own);
-  if (!removed.ok()) logger_->warn("the cgroup {} stays: {}", own, ToLogString(removed));
 }
 
 Task<Status> Daemon::Live() {

@@ -8,14 +8,13 @@
 #include <vector>
 
 #include "agent/app/command_line.h"
+#include "agent/app/host_runtimes.h"
 #include "agent/app/pressure_watch.h"
 #include "agent/app/service_manager.h"
-#include "agent/host/cgroup.h"
 #include "agent/lifecycle/node.h"
 #include "agent/metrics/server.h"
 #include "agent/rpc/server.h"
 #include "drivers/image/image_store.h"
-#include "drivers/oci/exit_watcher.h"
 #include "store/store.h"
 
 namespace claw {
@@ -42,8 +41,6 @@ class Daemon {
   std::vector<image::Signer> Signers() const;
   Status MakeFolders();
   Status OpenStore();
-  void MakeDrivers();
-  Status MakeNetworks();
   Status MakeNode();
 
   lifecycle::Task<Status> Live();
@@ -54,15 +51,8 @@ class Daemon {
   void ReloadLogLevel();
   // Ends the agent; what started it switches the machine off.
   void PowerOff();
-  // Around all sandboxes, read back. Blocks.
-  Status LimitMemory(int64_t bytes);
+  void Restart(bool at_once);
   lifecycle::Task<void> LookAtPressure();
-  // The machine's memory, and how all sandboxes together stand at their limit. Blocks.
-  StatusOr<MemoryPressure> ReadPressure();
-  // Blocks. Answers with what was given back.
-  std::string ShrinkCaches();
-  // What holds the sandboxes' cgroups, if there are none. When nothing is under way any more.
-  void RemoveOwnCgroup();
 
   const CommandLine command_line_;
   const Config& config_;
@@ -80,12 +70,10 @@ class Daemon {
   bool power_off_ = false;
   bool recovered_ = false;  // the node knows what runs
   std::unique_ptr<lifecycle::BlockingPool> pool_;
-  std::unique_ptr<host::Cgroups> cgroups_;
+  std::unique_ptr<lifecycle::BlockingPool> guest_pool_;  // null: there are no VMs
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<image::ImageStore> images_;
-  std::unique_ptr<drivers::ExitWatcher> exits_;
-  std::vector<std::unique_ptr<drivers::Driver>> drivers_;
-  std::unique_ptr<network::Networks> networks_;  // null: the config turns them off
+  std::unique_ptr<HostRuntimes> runtimes_;
   std::unique_ptr<lifecycle::Node> node_;
   std::unique_ptr<PressureWatch> pressure_watch_;
   std::unique_ptr<rpc::Context> context_;

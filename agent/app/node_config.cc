@@ -18,6 +18,8 @@ StatusOr<lifecycle::NodeConfig> MakeNodeConfig(const Config& config, const host:
     return InvalidArgument("node.memory is ", FormatBytes(node.capacity_bytes),
                            ", but this machine has only ", FormatBytes(host.memory_bytes));
   }
+  node.role = config.role;
+  node.capacity_follows = config.role == NodeRole::kGuest && !config.memory_bytes;
   ASSIGN_OR_RETURN(node.reserves, ResolveReserves(config, node.capacity_bytes));
   node.max_events = config.events_keep;
   node.node_class = config.node_class;

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "agent/base/descriptors.h"
 #include "agent/base/strings.h"
-#include "agent/base/unique_fd.h"
 
 namespace claw {
 
@@ -26,9 +26,10 @@ void ServiceManager::Send(std::string_view message) const {
   std::memcpy(address.sun_path, socket_.data(), socket_.size());
   if (socket_[0] == '@') address.sun_path[0] = '\0';
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_.size());
-  const UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const StatusOr<UniqueFd> fd = MakeUnixSocket(SOCK_DGRAM);
   // Nobody to tell is no reason to stop.
-  ::sendto(fd.get(), message.data(), message.size(), MSG_NOSIGNAL,
+  if (!fd.ok()) return;
+  ::sendto(fd->get(), message.data(), message.size(), MSG_NOSIGNAL,
            reinterpret_cast<const sockaddr*>(&address), size);
 }
 

@@ -1,9 +1,10 @@
 #include "agent/base/bytes.h"
 
+#include <absl/strings/charconv.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -75,7 +76,7 @@ StatusOr<int64_t> ParseBytes(std::string_view text) {
     return whole * factor;
   }
   double value = 0;
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+  const auto [end, error] = absl::from_chars(number.data(), number.data() + number.size(), value);
   if (error != std::errc() || end != number.data() + number.size())
     return BadBytes(text, "the number cannot be read");
   const double bytes = value * static_cast<double>(factor);

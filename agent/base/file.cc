@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "agent/base/bytes.h"
+#include "agent/base/descriptors.h"
 #include "agent/base/id.h"
 
 namespace claw {
@@ -78,7 +79,7 @@ Status WriteFileAtomic(const fs::path& path, std::string_view data, mode_t mode,
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
     if (!fd.valid()) return ErrnoError(errno, StrCat("create ", temporary.string()));
     RETURN_IF_ERROR(WriteAll(fd.get(), data, temporary));
-    if (durable && ::fdatasync(fd.get()) != 0) {
+    if (durable && SyncData(fd.get()) != 0) {
       return ErrnoError(errno, StrCat("sync ", temporary.string()));
     }
     if (::rename(temporary.c_str(), path.c_str()) != 0) {
@@ -129,11 +130,10 @@ StatusOr<std::vector<std::string>> ListDirectory(const fs::path& path) {
 StatusOr<FileIdentity> IdentifyFile(const std::filesystem::path& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return ErrnoError(errno, StrCat("stat ", path.string()));
-  return FileIdentity{
-      .device = info.st_dev,
-      .inode = info.st_ino,
-      .size_bytes = info.st_size,
-      .changed_ns = int64_t{info.st_ctim.tv_sec} * 1'000'000'000 + info.st_ctim.tv_nsec};
+  return FileIdentity{.device = info.st_dev,
+                      .inode = info.st_ino,
+                      .size_bytes = info.st_size,
+                      .changed_ns = ChangeTimeNs(info)};
 }
 
 StatusOr<int64_t> FreeDiskBytes(const fs::path& path) {

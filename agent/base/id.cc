@@ -3,7 +3,6 @@
 #include <sys/random.h>
 
 #include <array>
-#include <cerrno>
 #include <cstdlib>
 
 #include "agent/base/strings.h"
@@ -12,12 +11,7 @@ namespace claw {
 
 std::string RandomHex(size_t digits) {
   std::array<unsigned char, 32> bytes{};
-  size_t have = 0;
-  while (have < bytes.size()) {
-    const ssize_t got = ::getrandom(bytes.data() + have, bytes.size() - have, 0);
-    if (got < 0 && errno != EINTR) std::abort();
-    if (got > 0) have += static_cast<size_t>(got);
-  }
+  if (::getentropy(bytes.data(), bytes.size()) != 0) std::abort();
   static constexpr char kHex[] = "0123456789abcdef";
   std::string text;
   for (size_t i = 0; i < digits && i < 2 * bytes.size(); ++i) {

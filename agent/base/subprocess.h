@@ -9,10 +9,19 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/descriptors.h"
 #include "agent/base/status.h"
 #include "agent/base/unique_fd.h"
 
 namespace claw {
+
+// Where programs are looked for beside PATH, and the PATH of those that are given none.
+inline constexpr char kDefaultProgramPath[] =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#ifdef __APPLE__
+    ":/opt/homebrew/bin:/opt/homebrew/sbin"
+#endif
+    ;
 
 // How a program is started. Nothing of the agent's environment or descriptors is inherited but what
 // is named here; stdin, stdout and stderr are /dev/null unless they are given.
@@ -23,11 +32,11 @@ struct ProcessSpec {
   // {descriptor here, descriptor in the child}: dup'ed over in order. The caller keeps its own.
   std::vector<std::pair<int, int>> descriptors{};
   bool new_session = false;
-  // Make descriptor 0 of the child its controlling terminal (with new_session).
+  // Make descriptor 0 of the child its controlling terminal (with new_session). Linux only.
   bool controlling_terminal = false;
   // Runs in the child before exec, after the descriptors are in place, in the agent's own memory:
   // it may only make async-signal-safe calls and leaves nothing behind there. What it answers is an
-  // errno; 0 goes on to exec.
+  // errno; 0 goes on to exec. Linux only.
   std::function<int()> before_exec{};
 };
 
@@ -38,6 +47,7 @@ class Process {
   Process(pid_t pid, UniqueFd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
 
   [[nodiscard]] pid_t pid() const { return pid_; }
+  // Readable once the child has ended: a pidfd, on macOS a kqueue that waits for that.
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
 
   // Blocks until the child has ended, and reaps it. The status is that of waitid(2): an exit code,
@@ -77,8 +87,5 @@ StatusOr<std::string> RunOrError(ProcessSpec spec, const RunOptions& options = {
 
 // The absolute path of a program as execvp would find it, in PATH or the system folders; NOT_FOUND.
 StatusOr<std::string> FindProgram(const std::string& name);
-
-// {read end, write end}, close-on-exec.
-StatusOr<std::pair<UniqueFd, UniqueFd>> MakePipe();
 
 }  // namespace claw

@@ -1,5 +1,6 @@
 #include "agent/base/unix_socket.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "agent/base/descriptors.h"
 #include "agent/base/file.h"
 #include "agent/base/unique_fd.h"
 
@@ -15,8 +17,8 @@ namespace claw {
 namespace {
 
 StatusOr<bool> AnyoneAnswers(const std::string& path) {
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket.valid()) return ErrnoError(errno, "make a socket");
+  ASSIGN_OR_RETURN(const UniqueFd socket, MakeUnixSocket(SOCK_STREAM));
+  ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);

@@ -14,6 +14,7 @@ struct HostInfo {
   std::string os{};              // "linux", "darwin"
   std::string architecture{};    // as Go and OCI name it: "amd64", "arm64"
   std::string kernel_version{};  // uname -r
+  std::string hardware{};        // what people call it, where the system knows; of a Mac only
   int64_t page_size_bytes = 0;
   int cpus = 0;
   int64_t memory_bytes = 0;  // what the kernel manages

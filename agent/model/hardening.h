@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/model/mac.h"
+
 namespace claw {
 
 // One setting of the kernel as it was found.
@@ -44,6 +46,7 @@ struct MachineFacts {
   std::optional<bool> clock_is_synchronised{};  // absent: not known
   FolderFacts state_dir{};
   FolderFacts run_dir{};
+  std::optional<MacFacts> mac{};  // of a Mac
 
   bool operator==(const MachineFacts&) const = default;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,14 @@ struct SandboxFacts {
   bool has_mounts = false;
 };
 
+// What runs VMs here, if the config turns them on.
+struct VmFacts {
+  std::string hypervisor{};          // what it is, for people
+  std::string hypervisor_problem{};  // empty: it answers
+  std::string image{};
+  std::string image_problem{};  // empty: guests can boot it
+};
+
 // All that the checks rest on.
 struct NodeFacts {
   NodeClass node_class = NodeClass::kStandard;
@@ -33,7 +42,8 @@ struct NodeFacts {
   std::vector<DriverFacts> drivers{};
   std::vector<SandboxFacts> sandboxes{};
   int64_t page_size_bytes = 0;
-  std::string store_problem{};  // empty: the store takes writes
+  std::string store_problem{};   // empty: the store takes writes
+  std::optional<VmFacts> vms{};  // absent: they are turned off
 };
 
 // What a hardened node has to pass, and what would be good to have. On a standard node the same is
@@ -43,6 +53,10 @@ std::vector<NodeCheck> CheckHardening(const NodeFacts& facts);
 
 // What any node needs (node_checks.cc). Pure.
 std::vector<NodeCheck> CheckNode(const NodeFacts& facts);
+
+// Parts of it (mac_checks.cc): what a Mac needs to run VMs, and what any node with VMs does.
+std::vector<NodeCheck> CheckMac(const MacFacts& mac, bool hypervisor_answers);
+std::vector<NodeCheck> CheckVms(const VmFacts& vms);
 
 // What keeps the node from being hardened, as a sentence; empty: it is hardened by its config and
 // by every check.

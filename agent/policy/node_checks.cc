@@ -96,7 +96,21 @@ std::vector<NodeCheck> CheckNode(const NodeFacts& facts) {
                          facts.store_problem.empty() ? std::string("one was made and is durable")
                                                      : facts.store_problem,
                          "see whether the disk of the state folder is full or read-only"));
-  if (!facts.machine.ok() || facts.machine->os != "linux") return checks;
+  const auto add = [&checks](std::vector<NodeCheck> more) {
+    for (NodeCheck& check : more) checks.push_back(std::move(check));
+  };
+  if (facts.vms) add(CheckVms(*facts.vms));
+  if (!facts.machine.ok()) return checks;
+  if (facts.machine->mac) {
+    if (!facts.vms) {
+      checks.push_back(Check("vm.enabled", "VMs, the only targets of a Mac, are turned on",
+                             CheckOutcome::kFailed, false, "vm.enabled is false",
+                             "set vm.enabled = true in the config and restart clawlet"));
+    }
+    add(CheckMac(*facts.machine->mac, facts.vms && facts.vms->hypervisor_problem.empty()));
+    CheckFolders(*facts.machine, checks);
+  }
+  if (facts.machine->os != "linux") return checks;
   CheckMemory(*facts.machine, checks);
   CheckFolders(*facts.machine, checks);
   const std::optional<bool>& clock = facts.machine->clock_is_synchronised;

@@ -1,5 +1,6 @@
 #include "agent/host/hardening.h"
 
+#include "agent/host/darwin/sysctls.h"
 #include "agent/host/folder_facts.h"
 
 namespace claw::host {
@@ -10,6 +11,11 @@ StatusOr<MachineFacts> ReadMachineFacts(const FactsSource& source) {
   facts.os = "darwin";
   facts.state_dir = ReadFolderFacts(source.state_dir);
   facts.run_dir = ReadFolderFacts(source.run_dir);
+  ASSIGN_OR_RETURN(facts.mac, FactsOfMac(ReadMacSysctls()));
+  facts.mac->programs = FindMacPrograms([](const std::filesystem::path& path) {
+    std::error_code error;
+    return std::filesystem::exists(path, error);
+  });
   return facts;
 }
 

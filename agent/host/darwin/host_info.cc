@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "agent/base/strings.h"
+#include "agent/host/darwin/sysctls.h"
 
 namespace claw::host {
 namespace {
@@ -41,6 +42,8 @@ StatusOr<HostInfo> ReadHostInfo() {
   ASSIGN_OR_RETURN(info.page_size_bytes, SysctlNumber<int64_t>("hw.pagesize"));
   ASSIGN_OR_RETURN(info.cpus, SysctlNumber<int32_t>("hw.logicalcpu"));
   ASSIGN_OR_RETURN(info.memory_bytes, SysctlNumber<int64_t>("hw.memsize"));
+  ASSIGN_OR_RETURN(const MacFacts facts, FactsOfMac(ReadMacSysctls()));
+  info.hardware = Describe(facts);
   return info;
 }
 

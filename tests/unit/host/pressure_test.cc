@@ -21,6 +21,7 @@ TEST_CASE("the kernel's figures of pressure are read") {
   CHECK(pressure->full_micros == 1'340'453);
   CHECK(pressure->some_avg10_percent == 12.5);
   CHECK(pressure->available_bytes == 80 * kKiB);
+  CHECK(pressure->total_bytes == 100 * kKiB);
 }
 
 TEST_CASE("what is not the kernel's form is an error, not a calm machine") {
@@ -43,6 +44,7 @@ TEST_CASE("this machine says how it stands, and takes a trigger") {
   const auto first = ReadMemoryPressure();
   REQUIRE(first.ok());
   CHECK(first->available_bytes > 0);
+  CHECK(first->total_bytes >= first->available_bytes);
   const auto second = ReadMemoryPressure();
   REQUIRE(second.ok());
   CHECK(second->at >= first->at);

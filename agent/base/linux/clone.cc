@@ -1,4 +1,4 @@
-#include "agent/base/clone.h"
+#include "agent/base/linux/clone.h"
 
 #include <sched.h>
 #include <sys/mman.h>
