@@ -9,6 +9,7 @@
 
 #include "agent/base/bytes.h"
 #include "agent/base/status.h"
+#include "agent/base/system_defaults.h"
 #include "agent/budget/ledger.h"
 #include "agent/model/isolation.h"
 #include "agent/model/node_role.h"
@@ -27,8 +28,8 @@ struct Config {
   // [node]
   std::string node_id{};                  // empty: the host's name
   std::optional<int64_t> memory_bytes{};  // absent: all that the machine has
-  std::filesystem::path state_dir = "/var/lib/clawlet";
-  std::filesystem::path run_dir = "/run/clawlet";
+  std::filesystem::path state_dir = kSystemDefaults.state_dir;
+  std::filesystem::path run_dir = kSystemDefaults.run_dir;
   NodeClass node_class = NodeClass::kStandard;
   NodeRole role = NodeRole::kHost;
   // As ParsePairs reads them; empty: none.
@@ -89,16 +90,19 @@ struct Config {
   Network network{};
   // [vm]
   struct VirtualMachines {
-    bool enabled = false;
+    bool enabled = kSystemDefaults.vms;
     std::string uri{};                 // libvirt's; empty: one of the agent's own
     std::string type{};                // "hvf", "kvm", "qemu"; empty: the first that works here
     std::filesystem::path emulator{};  // empty: as libvirt finds it
-    std::filesystem::path image = "/usr/share/clawlet/guest-image";
+    std::filesystem::path image = kSystemDefaults.guest_image;
     int64_t most = 0;
     int64_t cpus = 2;
     int64_t memory_bytes = kGiB;
     int64_t disk_bytes = 8 * kGiB;
     int64_t overhead_bytes = 256 * kMiB;
+    int64_t memory_floor_bytes = 384 * kMiB;
+    int64_t pool = 1;
+    int64_t idle_seconds = 600;
     int64_t start_seconds = 120;
     int64_t stop_seconds = 30;
   };

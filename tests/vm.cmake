@@ -11,6 +11,10 @@ endif()
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND NOT CLAW_SANITIZE AND TARGET clawlet)
   claw_test(e2e_vm_test LABEL vm TIMEOUT 900
     SOURCES e2e/vm_test.cc LINK claw_test_agent)
-  target_compile_definitions(e2e_vm_test PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  set_tests_properties(e2e_vm_test PROPERTIES PROCESSORS 2)
+  claw_test(e2e_vm_sandbox_test LABEL vm TIMEOUT 1200
+    SOURCES e2e/vm_sandbox_test.cc LINK claw_test_agent claw_test_image)
+  foreach(suite e2e_vm_test e2e_vm_sandbox_test)
+    target_compile_definitions(${suite} PRIVATE CLAW_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    set_tests_properties(${suite} PROPERTIES PROCESSORS 2)
+  endforeach()
 endif()

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
@@ -80,9 +82,20 @@ Task<void> Node::LimitMemory() {
     memory_limit_ = absl::OkStatus();
     co_return;
   }
-  const int64_t allocatable = budget::Allocatable(config_.capacity_bytes, config_.reserves);
-  auto work = [limit = deps_.limit_memory, allocatable] { return limit(allocatable); };
-  const Status set = co_await deps_.pool.Run(std::move(work));
+  int64_t capacity = 0;
+  int64_t allocatable = 0;
+  Status set;
+  do {
+    capacity = config_.capacity_bytes;
+    allocatable = budget::Allocatable(config_.capacity_bytes, config_.reserves);
+    // A guest that was shrunk keeps what it has promised.
+    if (config_.capacity_follows) {
+      allocatable = std::max(allocatable, budget::RequiredBytes(Holdings(), burst_));
+    }
+    auto work = [limit = deps_.limit_memory, allocatable] { return limit(allocatable); };
+    set = co_await deps_.pool.Run(std::move(work));
+    // A guest's balloon may have moved on meanwhile.
+  } while (set.ok() && capacity != config_.capacity_bytes);
   if (set.ok()) {
     memory_limit_ = set;
     co_return;

@@ -141,6 +141,12 @@ class AsyncMutex {
     mutex->locked_ = true;
     co_return Lock(std::move(mutex));
   }
+  // Empty: somebody else has it.
+  static std::optional<Lock> TryAcquire(std::shared_ptr<AsyncMutex> mutex) {
+    if (mutex->locked_) return std::nullopt;
+    mutex->locked_ = true;
+    return Lock(std::move(mutex));
+  }
 
  private:
   Notifier free_;

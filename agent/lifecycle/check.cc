@@ -1,6 +1,7 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/entry.h"
 #include "agent/lifecycle/node.h"
+#include "agent/lifecycle/vms.h"
 
 namespace claw::lifecycle {
 namespace {
@@ -73,7 +74,19 @@ Task<std::vector<NodeCheck>> Node::CheckNode() {
   // A write that changes nothing tells whether the store takes any.
   auto nothing = [](store::Transaction&) { return absl::OkStatus(); };
   (co_await Commit(std::move(nothing))).IgnoreError();
-  std::vector<NodeCheck> checks = policy::CheckNode(Facts());
+  std::optional<policy::VmFacts> vms;
+  if (vms_->enabled()) {
+    const Status connected = co_await vms_->Connect();
+    const StatusOr<vm::GuestImageFacts> image = co_await vms_->CheckImage();
+    vms.emplace();
+    vms->hypervisor = StrCat(vms_->hypervisor().version, ", ", vms_->hypervisor().domain_type);
+    vms->hypervisor_problem = ToStd(connected.message());
+    vms->image = image.ok() ? StrCat(image->digest, ", clawlet ", image->agent_version) : "";
+    vms->image_problem = ToStd(image.status().message());
+  }
+  policy::NodeFacts facts = Facts();
+  facts.vms = std::move(vms);
+  std::vector<NodeCheck> checks = policy::CheckNode(facts);
   for (NodeCheck& check : policy::CheckHardening(Facts())) checks.push_back(std::move(check));
   co_return checks;
 }

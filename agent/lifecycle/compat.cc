@@ -6,6 +6,7 @@
 #include "agent/base/utf8.h"
 #include "agent/lifecycle/plan.h"
 #include "agent/lifecycle/request_guard.h"
+#include "agent/lifecycle/vms.h"
 #include "agent/model/json.h"
 
 namespace claw::lifecycle {
@@ -107,37 +108,37 @@ bool EndsTest(const Status& status) {
 
 }  // namespace
 
-StatusOr<std::shared_ptr<Node::CompatTest>> Node::BeginTest(CompatTestSpec spec,
-                                                            CompatProgress progress) {
+StatusOr<std::shared_ptr<Node::CompatTest>> Node::CompatRunner::BeginTest(CompatTestSpec spec,
+                                                                          CompatProgress progress) {
   RETURN_IF_ERROR(CheckSpec(spec));
-  const auto test = std::make_shared<CompatTest>(deps_.strand);
-  ASSIGN_OR_RETURN(test->image, FindImage(spec.image));
-  if (test->image.architecture != deps_.host.architecture) {
+  const auto test = std::make_shared<CompatTest>(node.deps_.strand);
+  ASSIGN_OR_RETURN(test->image, node.FindImage(spec.image));
+  if (test->image.architecture != node.deps_.host.architecture) {
     return MakeError(StatusCode::kFailedPrecondition,
                      StrCat("image ", spec.image, " is for ", test->image.architecture),
                      {.reason = "ARCHITECTURE_MISMATCH",
                       .constraint = "image.architecture",
                       .needed = test->image.architecture,
-                      .available = deps_.host.architecture});
+                      .available = node.deps_.host.architecture});
   }
-  const DriverState* gvisor = DriverOf(IsolationClass::kGvisor);
+  const DriverState* gvisor = node.DriverOf(IsolationClass::kGvisor);
   if (gvisor == nullptr || !gvisor->fingerprint.healthy) return NoGvisor(gvisor);
   test->gvisor = *gvisor;
   if (spec.baseline) {
-    if (!config_.allow_compat_baseline) {
+    if (!node.config_.allow_compat_baseline) {
       return MakeError(StatusCode::kFailedPrecondition,
                        "this node's config forbids baselines; test without one",
                        {.reason = "BASELINE_FORBIDDEN", .constraint = "baseline"});
     }
     // Never the driver of trusted containers: what is tested is not trusted.
-    const DriverState* baseline = DriverOf(IsolationClass::kLegacyHardened);
+    const DriverState* baseline = node.DriverOf(IsolationClass::kLegacyHardened);
     if (baseline == nullptr || !baseline->fingerprint.healthy) return NoBaseline(baseline);
     test->baseline = *baseline;
   }
   ASSIGN_OR_RETURN(spec.probes, ProbesOf(spec, test->image));
-  if (compat_tests_.size() >= kMaxTests) {
+  if (node.compat_tests_.size() >= kMaxTests) {
     return MakeError(StatusCode::kResourceExhausted,
-                     StrCat(compat_tests_.size(), " tests of images are under way already"),
+                     StrCat(node.compat_tests_.size(), " tests of images are under way already"),
                      {.reason = "TOO_MANY_TESTS",
                       .constraint = "compat tests at a time",
                       .needed = "1",
@@ -146,7 +147,7 @@ StatusOr<std::shared_ptr<Node::CompatTest>> Node::BeginTest(CompatTestSpec spec,
   }
   test->spec = std::move(spec);
   test->progress = std::move(progress);
-  compat_tests_.push_back(test);
+  node.compat_tests_.push_back(test);
   return test;
 }
 
@@ -159,25 +160,17 @@ Task<StatusOr<CompatVerdict>> Node::TestImage(Call call, CompatTestSpec spec,
   if (earlier) co_return GetVerdict(ResourceId(earlier->subject));
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
 
-  co_await RefreshDrivers();
-  co_await LimitMemory();
-  CO_ASSIGN_OR_RETURN(const std::shared_ptr<CompatTest> test,
-                      BeginTest(std::move(spec), std::move(progress)));
-  const RequestGuard leave([this, test] { std::erase(compat_tests_, test); });
-  std::vector<policy::ProbeEvidence> evidence;
-  for (const CompatProbe& probe : test->spec.probes) {
-    test->position = StrCat("probe ", evidence.size() + 1, " of ", test->spec.probes.size(), " (",
-                            probe.name, ")");
-    StatusOr<policy::ProbeEvidence> found = co_await TestProbe(test, probe);
-    if (!found.ok()) co_return found.status();
-    evidence.push_back(*std::move(found));
+  CO_ASSIGN_OR_RETURN(const Image image, FindImage(spec.image));
+  CompatRunner runner{*this};
+  CompatVerdict verdict;
+  if (runner.InVm(image)) {
+    CO_RETURN_IF_ERROR(CheckSpec(spec));
+    CO_ASSIGN_OR_RETURN(spec.probes, ProbesOf(spec, image));
+    CO_ASSIGN_OR_RETURN(verdict, co_await vms_->TestImage(spec, image, std::move(progress)));
+  } else {
+    CO_ASSIGN_OR_RETURN(verdict, co_await runner.TestHere(spec, std::move(progress)));
   }
-  CompatVerdict verdict = policy::Judge(evidence);
-  verdict.image_digest = test->image.digest;
-  verdict.runtime_version = test->gvisor.fingerprint.runtime_version;
-  verdict.platform = test->gvisor.fingerprint.platform;
-  verdict.architecture = deps_.host.architecture;
-  verdict.reference = ReferenceOf(test->spec, test->image);
+  verdict.reference = ReferenceOf(spec, image);
   verdict.tested_by = call.actor;
   verdict.tested_at = deps_.clock.Now();
 
@@ -196,8 +189,37 @@ Task<StatusOr<CompatVerdict>> Node::TestImage(Call call, CompatTestSpec spec,
   co_return verdict;
 }
 
-Task<StatusOr<policy::ProbeEvidence>> Node::TestProbe(std::shared_ptr<CompatTest> test,
-                                                      CompatProbe probe) {
+// What this machine's processor does not run, a guest's does.
+bool Node::CompatRunner::InVm(const Image& image) const {
+  if (!node.vms_->enabled()) return false;
+  return node.drivers_.empty() || image.architecture != node.deps_.host.architecture;
+}
+
+Task<StatusOr<CompatVerdict>> Node::CompatRunner::TestHere(CompatTestSpec spec,
+                                                           CompatProgress progress) {
+  co_await node.RefreshDrivers();
+  co_await node.LimitMemory();
+  CO_ASSIGN_OR_RETURN(const std::shared_ptr<CompatTest> test,
+                      BeginTest(std::move(spec), std::move(progress)));
+  const RequestGuard leave([this, test] { std::erase(node.compat_tests_, test); });
+  std::vector<policy::ProbeEvidence> evidence;
+  for (const CompatProbe& probe : test->spec.probes) {
+    test->position = StrCat("probe ", evidence.size() + 1, " of ", test->spec.probes.size(), " (",
+                            probe.name, ")");
+    StatusOr<policy::ProbeEvidence> found = co_await TestProbe(test, probe);
+    if (!found.ok()) co_return found.status();
+    evidence.push_back(*std::move(found));
+  }
+  CompatVerdict verdict = policy::Judge(evidence);
+  verdict.image_digest = test->image.digest;
+  verdict.runtime_version = test->gvisor.fingerprint.runtime_version;
+  verdict.platform = test->gvisor.fingerprint.platform;
+  verdict.architecture = node.deps_.host.architecture;
+  co_return verdict;
+}
+
+Task<StatusOr<policy::ProbeEvidence>> Node::CompatRunner::TestProbe(
+    std::shared_ptr<CompatTest> test, CompatProbe probe) {
   policy::ProbeEvidence evidence;
   evidence.result.probe = probe;
   ProbePlan plan;
@@ -225,7 +247,7 @@ Task<StatusOr<policy::ProbeEvidence>> Node::TestProbe(std::shared_ptr<CompatTest
   co_return evidence;
 }
 
-Task<StatusOr<std::vector<policy::ProbeEvidence::Trial>>> Node::TryWithoutCalls(
+Task<StatusOr<std::vector<policy::ProbeEvidence::Trial>>> Node::CompatRunner::TryWithoutCalls(
     std::shared_ptr<CompatTest> test, CompatProbe probe, std::vector<FailedCall> calls) {
   std::vector<policy::ProbeEvidence::Trial> trials;
   for (const FailedCall& call : calls) {

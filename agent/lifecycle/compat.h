@@ -36,4 +36,23 @@ struct Node::ProbeOutcome {
   SyscallReport report{};  // of a traced run
 };
 
+// What tests images on this machine.
+struct Node::CompatRunner {
+  Node& node;
+
+  // compat.cc
+  bool InVm(const Image& image) const;  // this machine cannot run it, and a guest may
+  Task<StatusOr<CompatVerdict>> TestHere(CompatTestSpec spec, CompatProgress progress);
+  StatusOr<std::shared_ptr<CompatTest>> BeginTest(CompatTestSpec spec, CompatProgress progress);
+  Task<StatusOr<policy::ProbeEvidence>> TestProbe(std::shared_ptr<CompatTest> test,
+                                                  CompatProbe probe);
+  Task<StatusOr<std::vector<policy::ProbeEvidence::Trial>>> TryWithoutCalls(
+      std::shared_ptr<CompatTest> test, CompatProbe probe, std::vector<FailedCall> calls);
+  // compat_run.cc: one run of a probe in a sandbox that is gone afterwards.
+  Task<StatusOr<ProbeOutcome>> RunProbe(std::shared_ptr<CompatTest> test, ProbePlan plan);
+  Task<StatusOr<ProbeOutcome>> WatchProbe(std::shared_ptr<CompatTest> test, ProbePlan plan,
+                                          drivers::LaunchSpec launch);
+  Task<void> RemoveProbe(std::shared_ptr<CompatTest> test, drivers::Driver* driver, std::string id);
+};
+
 }  // namespace claw::lifecycle

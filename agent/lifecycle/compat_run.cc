@@ -88,10 +88,10 @@ int64_t Node::CompatBytes() const {
   return sum;
 }
 
-Task<StatusOr<Node::ProbeOutcome>> Node::RunProbe(std::shared_ptr<CompatTest> test,
-                                                  ProbePlan plan) {
+Task<StatusOr<Node::ProbeOutcome>> Node::CompatRunner::RunProbe(std::shared_ptr<CompatTest> test,
+                                                                ProbePlan plan) {
   drivers::LaunchSpec launch =
-      MakeProbeLaunch(plan.probe, test->image, deps_.images.RootfsPath(test->image.digest));
+      MakeProbeLaunch(plan.probe, test->image, node.deps_.images.RootfsPath(test->image.digest));
   launch.resources = {.memory = budget::Charge(test->spec.workload_bytes,
                                                plan.runtime.fingerprint.overhead_prior_bytes),
                       .cpu_millis = 0,
@@ -99,7 +99,7 @@ Task<StatusOr<Node::ProbeOutcome>> Node::RunProbe(std::shared_ptr<CompatTest> te
   launch.trace_syscalls = plan.trace;
   launch.refused_calls = plan.refused_calls;
   // From the check to the charge there is no co_await: nobody can take the room in between.
-  CO_RETURN_IF_ERROR(Admit(launch.resources.memory));
+  CO_RETURN_IF_ERROR(node.Admit(launch.resources.memory));
   const std::string id = launch.id;
   test->charges[id] = launch.resources.memory.cgroup_max_bytes;
   drivers::Driver* driver = plan.runtime.driver;
@@ -108,19 +108,20 @@ Task<StatusOr<Node::ProbeOutcome>> Node::RunProbe(std::shared_ptr<CompatTest> te
   co_return outcome;
 }
 
-Task<StatusOr<Node::ProbeOutcome>> Node::WatchProbe(std::shared_ptr<CompatTest> test,
-                                                    ProbePlan plan, drivers::LaunchSpec launch) {
+Task<StatusOr<Node::ProbeOutcome>> Node::CompatRunner::WatchProbe(std::shared_ptr<CompatTest> test,
+                                                                  ProbePlan plan,
+                                                                  drivers::LaunchSpec launch) {
   drivers::Driver* driver = plan.runtime.driver;
-  Clock* clock = &deps_.clock;
+  Clock* clock = &node.deps_.clock;
   auto start = [driver, clock, launch]() -> StatusOr<Started> {
     ASSIGN_OR_RETURN(const drivers::Created created, driver->Create(launch));
     const Time at = clock->Now();
     RETURN_IF_ERROR(driver->Start(created.handle).status());
     return Started{.handle = created.handle, .at = at};
   };
-  CO_ASSIGN_OR_RETURN(const Started started, co_await deps_.pool.Run(std::move(start)));
+  CO_ASSIGN_OR_RETURN(const Started started, co_await node.deps_.pool.Run(std::move(start)));
   const auto end = std::make_shared<End>();
-  const auto on_exit = [test, end, executor = deps_.strand](drivers::ExitObservation seen) {
+  const auto on_exit = [test, end, executor = node.deps_.strand](drivers::ExitObservation seen) {
     asio::post(executor, [test, end, seen = std::move(seen)]() mutable {
       end->seen = std::move(seen);
       test->changed.NotifyAll();
@@ -133,7 +134,7 @@ Task<StatusOr<Node::ProbeOutcome>> Node::WatchProbe(std::shared_ptr<CompatTest> 
   while (!end->seen) {
     const bool cancelled = co_await IsCancelled();
     if (cancelled) co_return MakeError(StatusCode::kCancelled, "the caller is gone");
-    if (draining_) co_return Unavailable("the agent is shutting down");
+    if (node.draining_) co_return Unavailable("the agent is shutting down");
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
     const bool over = left.count() <= 0;
@@ -145,10 +146,10 @@ Task<StatusOr<Node::ProbeOutcome>> Node::WatchProbe(std::shared_ptr<CompatTest> 
       end->timed_out = over;
       deadline = std::chrono::steady_clock::now() + kKillTime;
       auto kill = [driver, handle = started.handle] { return driver->Kill(handle, SIGKILL); };
-      CO_RETURN_IF_ERROR(co_await deps_.pool.Run(std::move(kill)));
+      CO_RETURN_IF_ERROR(co_await node.deps_.pool.Run(std::move(kill)));
       continue;
     }
-    asio::steady_timer timer(deps_.strand);
+    asio::steady_timer timer(node.deps_.strand);
     timer.expires_after(plan.trace ? std::min<std::chrono::milliseconds>(left, kLookAtTrace)
                                    : left);
     timer.async_wait([test](boost::system::error_code error) {
@@ -166,22 +167,22 @@ Task<StatusOr<Node::ProbeOutcome>> Node::WatchProbe(std::shared_ptr<CompatTest> 
     outcome.report.cut = outcome.report.cut || end->trace_too_long || end->timed_out;
     return outcome;
   };
-  co_return co_await deps_.pool.Run(std::move(collect));
+  co_return co_await node.deps_.pool.Run(std::move(collect));
 }
 
-Task<void> Node::RemoveProbe(std::shared_ptr<CompatTest> test, drivers::Driver* driver,
-                             std::string id) {
+Task<void> Node::CompatRunner::RemoveProbe(std::shared_ptr<CompatTest> test,
+                                           drivers::Driver* driver, std::string id) {
   auto pause = kFirstRetry;
   for (;;) {
     auto work = [driver, id]() -> Status {
       RETURN_IF_ERROR(driver->Destroy(id));
       return driver->Purge(id);
     };
-    const Status gone = co_await deps_.pool.Run(std::move(work));
+    const Status gone = co_await node.deps_.pool.Run(std::move(work));
     if (gone.ok()) break;
     // What is left is found and removed at the next start.
-    if (draining_) co_return;
-    co_await Sleep(pause);
+    if (node.draining_) co_return;
+    co_await node.Sleep(pause);
     pause = std::min(pause * 2, kLongestRetry);
   }
   test->charges.erase(id);

@@ -3,6 +3,7 @@
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/plan.h"
 #include "agent/lifecycle/request_guard.h"
+#include "agent/lifecycle/vms.h"
 #include "agent/model/json.h"
 
 namespace claw::lifecycle {
@@ -21,7 +22,8 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool va
   CO_RETURN_IF_ERROR(WithOutcome(ValidateSpec(spec), Outcome::kRefused));
   co_await LookAround();
   if (validate_only) {
-    CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec));
+    const std::string by_its_name;
+    CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec, by_its_name));
     co_return plan.record;
   }
   const std::string fingerprint = SpecFingerprint(spec);
@@ -30,7 +32,10 @@ Task<StatusOr<Sandbox>> Node::CreateSandbox(Call call, SandboxSpec spec, bool va
   if (earlier) co_return StartedEarlier(*earlier);
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
   const auto began = std::chrono::steady_clock::now();
-  CO_ASSIGN_OR_RETURN(const Placed placed, Place(call, spec, std::nullopt));
+  Wanted wanted;
+  wanted.spec = spec;
+  co_await vms_->MakeReady(wanted);
+  CO_ASSIGN_OR_RETURN(const Placed placed, Place(call, wanted, false));
   const std::shared_ptr<Entry> entry = placed.entry;
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
   auto request = MakeRequest(call.request_id, "CreateSandbox", fingerprint,
@@ -70,7 +75,9 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
   drivers::Driver& driver = *plan.driver;
   // More at once than the machine can work at would only make each of them slower.
   std::optional<StartGate::Pass> pass;
-  if (const auto gate = start_gates_.find(entry->record.driver); gate != start_gates_.end()) {
+  const bool in_vm = !VmOf(entry->record).empty();  // where the guest's agent has its own
+  if (const auto gate = start_gates_.find(entry->record.driver);
+      !in_vm && gate != start_gates_.end()) {
     CO_ASSIGN_OR_RETURN(StartGate::Pass entered, co_await StartGate::Enter(gate->second));
     pass.emplace(std::move(entered));
     CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
@@ -85,7 +92,13 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
                         co_await network_.Prepare(NetworkPlanFor(entry->record)));
   }
   auto create = [&driver, launch = std::move(plan.launch)] { return driver.Create(launch); };
-  CO_ASSIGN_OR_RETURN(const drivers::Created created, co_await deps_.pool.Run(std::move(create)));
+  CO_ASSIGN_OR_RETURN(const drivers::Created created,
+                      co_await PoolFor(entry->record).Run(std::move(create)));
+  if (created.memory) {
+    Sandbox charged = entry->record;
+    charged.resources.memory = *created.memory;
+    SetRecord(*entry, std::move(charged));
+  }
   // Each step took its time, and the tenant may have lost its trust in it.
   CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   std::optional<NetworkAttachment> attachment;
@@ -94,7 +107,8 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
     CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   }
   auto start = [&driver, handle = created.handle] { return driver.Start(handle); };
-  CO_ASSIGN_OR_RETURN(const std::string proof, co_await deps_.pool.Run(std::move(start)));
+  CO_ASSIGN_OR_RETURN(const std::string proof,
+                      co_await PoolFor(entry->record).Run(std::move(start)));
   pass.reset();
   CO_RETURN_IF_ERROR(CheckStillAllowed(*entry));
   Sandbox running = entry->record;
@@ -111,7 +125,7 @@ Task<StatusOr<Sandbox>> Node::Launch(std::shared_ptr<Entry> entry, Plan plan) {
 }
 
 Task<Status> Node::AbandonStart(std::shared_ptr<Entry> entry, Status why) {
-  drivers::Driver* driver = DriverFor(entry->record.driver);
+  drivers::Driver* driver = DriverFor(entry->record);
   const Status undone = co_await Erase(driver, entry->record, false);
   if (undone.ok()) {
     const Status forgotten = co_await ForgetStart(entry, why);

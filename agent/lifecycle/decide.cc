@@ -4,21 +4,22 @@
 
 namespace claw::lifecycle {
 
-policy::Decision Node::Decide(const Tenant& tenant, const Image& image,
-                              const SandboxSpec& spec) const {
-  const placement::Demand demand = DemandFor(tenant, image, spec);
-  return placement::Examiner(demand, PlacementSettings()).Decide(Here());
+StatusOr<policy::Decision> Node::Decide(const Sandbox& sandbox) const {
+  ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(sandbox.spec.tenant));
+  ASSIGN_OR_RETURN(const Image image, FindImage(sandbox.image_digest));
+  ASSIGN_OR_RETURN(const placement::Target* target, FindTarget(sandbox.target));
+  const std::vector<Image> variants(1, image);
+  const placement::Demand demand = DemandFor(tenant, variants, sandbox.spec);
+  return placement::Examiner(demand, PlacementSettings()).Decide(*target);
 }
 
 Status Node::CheckStillAllowed(const Entry& entry) const {
   const Sandbox& record = entry.record;
-  const drivers::Driver* driver = DriverFor(record.driver);
+  const drivers::Driver* driver = DriverFor(record);
   if (driver == nullptr || driver->isolation() != record.isolation) {
     return Internal("driver ", record.driver, " is not one of class ", ToString(record.isolation));
   }
-  ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(record.spec.tenant));
-  ASSIGN_OR_RETURN(const Image image, FindImage(record.image_digest));
-  const policy::Decision now = Decide(tenant, image, record.spec);
+  ASSIGN_OR_RETURN(const policy::Decision now, Decide(record));
   if (!entry.revoked && policy::StillHolds(record.isolation, now)) return absl::OkStatus();
   return MakeError(StatusCode::kPermissionDenied,
                    StrCat("the policy changed its mind while the sandbox was starting in class ",

@@ -18,10 +18,24 @@ std::string Describe(const Sandbox& sandbox) {
                 ", peak ", FormatBytes(sandbox.exit->memory_peak_bytes));
 }
 
+// A guest is asked, which may take as long as it does not answer.
+Task<void> WaitInVm(asio::any_io_executor strand, BlockingPool& pool, drivers::Driver* driver,
+                    DriverHandle handle, std::function<void(drivers::ExitObservation)> on_exit) {
+  for (;;) {
+    auto wait = [driver, handle, on_exit] { return driver->Wait(handle, on_exit); };
+    const Status waiting = co_await pool.Run(std::move(wait));
+    // The pool may have been full.
+    if (waiting.code() != StatusCode::kUnavailable) co_return;
+    asio::steady_timer timer(strand, kFirstRetry);
+    boost::system::error_code ignored;
+    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+}
+
 }  // namespace
 
 void Node::WatchExit(const std::shared_ptr<Entry>& entry) {
-  drivers::Driver* driver = DriverFor(entry->record.driver);
+  drivers::Driver* driver = DriverFor(entry->record);
   // From the driver's thread to the strand. The entry outlives its sandbox, so a late call does no
   // harm.
   auto on_exit = [this, entry, executor = deps_.strand](drivers::ExitObservation seen) {
@@ -29,6 +43,12 @@ void Node::WatchExit(const std::shared_ptr<Entry>& entry) {
       asio::co_spawn(executor, OnExit(entry, std::move(seen)), asio::detached);
     });
   };
+  if (!VmOf(entry->record).empty()) {
+    auto waiting =
+        WaitInVm(deps_.strand, PoolFor(entry->record), driver, entry->record.handle, on_exit);
+    asio::co_spawn(deps_.strand, std::move(waiting), asio::detached);
+    return;
+  }
   StartMeasuring();
   const Status waiting = driver->Wait(entry->record.handle, on_exit);
   // A handle that cannot be read: what it stood for cannot be watched, so it is ended.
@@ -50,11 +70,14 @@ Task<void> Node::OnExit(std::shared_ptr<Entry> entry, drivers::ExitObservation s
     if (entry->evicted) ended.exit->reason = EndReason::kEvicted;
     if (entry->revoked) ended.exit->reason = EndReason::kRevoked;
     if (seen.oom_killed) ended.exit->reason = EndReason::kOomKilled;
+    if (seen.reason != EndReason::kNone) ended.exit->reason = seen.reason;
   } else {
     ended.state = SandboxState::kLost;
-    const bool rebooted = ended.process.boot_id != deps_.host.boot_id;
+    const bool rebooted = seen.reason == EndReason::kHostRestart ||
+                          (VmOf(ended).empty() && ended.process.boot_id != deps_.host.boot_id);
     ended.failure = rebooted ? "the machine went down while it ran"
                              : "its supervisor is gone; nobody saw how it ended";
+    if (!seen.failure.empty()) ended.failure = seen.failure;
     ended.exit = ExitInfo{.exit_code = 255,
                           .reason = rebooted ? EndReason::kHostRestart : EndReason::kNone,
                           .memory_peak_bytes = seen.memory_peak_bytes,
@@ -85,7 +108,7 @@ Task<void> Node::SaveReality(std::shared_ptr<Entry> entry, Sandbox changed, std:
 }
 
 Task<void> Node::Release(std::shared_ptr<Entry> entry) {
-  drivers::Driver* driver = DriverFor(entry->record.driver);
+  drivers::Driver* driver = DriverFor(entry->record);
   auto pause = kFirstRetry;
   while (driver != nullptr && !entry->removed) {
     {

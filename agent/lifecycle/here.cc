@@ -21,29 +21,6 @@ std::string FamilyOf(const Image& image) {
 
 }  // namespace
 
-void Node::Adopt(const std::shared_ptr<Entry>& entry) {
-  const Sandbox& record = entry->record;
-  sandboxes_[record.id] = entry;
-  if (!record.spec.display_name.empty()) names_[record.spec.display_name] = record.id;
-  here_.held.Put(record);
-}
-
-void Node::SetRecord(Entry& entry, Sandbox record) {
-  entry.record = std::move(record);
-  if (!entry.removed) here_.held.Put(entry.record);
-}
-
-void Node::Forget(const std::shared_ptr<Entry>& entry) {
-  const Sandbox& record = entry->record;
-  entry->removed = true;
-  here_.held.Drop(record.id);
-  const auto name = names_.find(record.spec.display_name);
-  if (name != names_.end() && name->second == record.id) names_.erase(name);
-  EndLease(*entry);
-  sandboxes_.erase(record.id);
-  entry->changed.NotifyAll();
-}
-
 SandboxClass Node::ClassOf(const Sandbox& sandbox) const {
   SandboxClass sandboxes{.image_digest = sandbox.image_digest,
                          .image_family = {},
@@ -52,6 +29,11 @@ SandboxClass Node::ClassOf(const Sandbox& sandbox) const {
                          .platform = sandbox.platform,
                          .architecture = deps_.host.architecture,
                          .page_size_bytes = deps_.host.page_size_bytes};
+  if (const std::string vm = VmOf(sandbox); !vm.empty()) {
+    const GuestPlatform platform = vms_->PlatformOf(vm);
+    sandboxes.architecture = platform.architecture;
+    sandboxes.page_size_bytes = platform.page_size_bytes;
+  }
   const auto image = images_.find(sandbox.image_digest);
   if (image != images_.end()) sandboxes.image_family = FamilyOf(image->second);
   return sandboxes;
@@ -65,28 +47,31 @@ placement::Settings Node::PlacementSettings() const {
           .now = deps_.clock.Now()};
 }
 
-placement::Demand Node::DemandFor(const Tenant& tenant, const Image& image,
+placement::Demand Node::DemandFor(const Tenant& tenant, const std::vector<Image>& variants,
                                   const SandboxSpec& spec) const {
   placement::Demand demand{.tenant = tenant, .spec = spec};
   demand.network = policy::DecideNetwork(spec.network, tenant);
   for (network::NetworkPlan::Layer& layer : NetworkLayers(tenant, spec.network)) {
     demand.network_policies.push_back(std::move(layer.policy));
   }
-  placement::ImageChoice& choice = demand.images[image.architecture];
-  choice.digest = image.digest;
-  choice.family = FamilyOf(image);
-  for (const std::string& signer : image.signers) {
-    // Of one that has been taken out of the config since, nobody vouches for the key any more.
-    const std::vector<std::string>& known = config_.signers;
-    if (std::find(known.begin(), known.end(), signer) != known.end()) {
-      choice.signers.push_back(signer);
+  for (const Image& image : variants) {
+    placement::ImageChoice& choice = demand.images[image.architecture];
+    choice.digest = image.digest;
+    choice.family = FamilyOf(image);
+    for (const std::string& signer : image.signers) {
+      // Of one that has been taken out of the config since, nobody vouches for the key any more.
+      const std::vector<std::string>& known = config_.signers;
+      if (config_.role == NodeRole::kGuest ||
+          std::find(known.begin(), known.end(), signer) != known.end()) {
+        choice.signers.push_back(signer);
+      }
     }
-  }
-  if (const auto it = verdicts_.find(image.digest); it != verdicts_.end()) {
-    choice.verdicts = it->second;
-  }
-  if (const auto it = overrides_.find(image.digest); it != overrides_.end()) {
-    choice.compat_override = it->second;
+    if (const auto it = verdicts_.find(image.digest); it != verdicts_.end()) {
+      choice.verdicts = it->second;
+    }
+    if (const auto it = overrides_.find(image.digest); it != overrides_.end()) {
+      choice.compat_override = it->second;
+    }
   }
   return demand;
 }
@@ -124,7 +109,8 @@ const placement::Target& Node::Here() const {
   if (here_.platform == nullptr || !(*here_.platform == platform)) {
     here_.platform = std::make_shared<const placement::Platform>(std::move(platform));
   }
-  here_.name = "host";
+  here_.name = kHostTarget;
+  here_.everywhere = &everywhere_;
   here_.labels = config_.labels;
   here_.taints = config_.taints;
   here_.cordoned.clear();
@@ -135,6 +121,13 @@ const placement::Target& Node::Here() const {
   here_.allocatable_bytes = budget::Allocatable(config_.capacity_bytes, config_.reserves);
   here_.other_bytes = SaturatingAdd(CompatBytes(), vms_->ChargedBytes());
   here_.burst = &burst_;
+  const auto same = [](const std::string& digest, const auto& image) {
+    return digest == image.first;
+  };
+  if (!std::equal(here_.images.begin(), here_.images.end(), images_.begin(), images_.end(), same)) {
+    here_.images.clear();
+    for (const auto& [digest, image] : images_) here_.images.insert(digest);
+  }
   here_.cpus = deps_.host.cpus;
   here_.cpu_millis = deps_.host.cpus * int64_t{10} * config_.cpu_overcommit_percent;
   here_.pids = room_.found ? std::max<int64_t>(1, room_.found->free_tasks) : 0;
@@ -157,31 +150,6 @@ const placement::Target& Node::Here() const {
     if (!holds.empty()) here_.driver_holds[driver] = std::move(holds);
   }
   return here_;
-}
-
-const placement::Target& Node::HereFor(const placement::Demand& demand) const {
-  const placement::Target& target = Here();
-  here_.images.clear();
-  for (const auto& [architecture, image] : demand.images) {
-    if (images_.count(image.digest) > 0) here_.images.insert(image.digest);
-  }
-  return target;
-}
-
-StatusOr<std::vector<placement::Explanation>> Node::Explain(const SandboxSpec& spec,
-                                                            const std::string& reserved) const {
-  const std::shared_ptr<Entry> entry = reserved.empty() ? nullptr : Find(reserved);
-  if (entry == nullptr) RETURN_IF_ERROR(CheckName(spec));
-  ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(spec.tenant));
-  ASSIGN_OR_RETURN(const Image image, FindImage(spec.image));
-  RETURN_IF_ERROR(CheckProgram(spec, image));
-  const placement::Demand demand = DemandFor(tenant, image, spec);
-  placement::Examiner examiner(demand, PlacementSettings());
-  // Its place is its own.
-  if (entry != nullptr) here_.held.Drop(reserved);
-  std::vector explained{examiner.Explain(HereFor(demand))};
-  if (entry != nullptr) here_.held.Put(entry->record);
-  return explained;
 }
 
 }  // namespace claw::lifecycle

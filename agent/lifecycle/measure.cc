@@ -25,7 +25,10 @@ void Node::StartMeasuring() {
 
 Task<void> Node::MeasureWhileAnyRuns() {
   auto saved_at = std::chrono::steady_clock::now();
-  const auto runs = [](const auto& entry) { return IsRunning(entry.second->record.state); };
+  // What is in VMs, their guests measure.
+  const auto runs = [](const auto& entry) {
+    return IsRunning(entry.second->record.state) && VmOf(entry.second->record).empty();
+  };
   // Whoever starts a sandbox after the last one has ended starts this anew.
   std::chrono::milliseconds pause = config_.measure_interval;
   while (!draining_ && std::any_of(sandboxes_.begin(), sandboxes_.end(), runs)) {
@@ -49,7 +52,7 @@ Task<void> Node::MeasureWhileAnyRuns() {
 
 Task<void> Node::Measure() {
   std::string all;
-  const auto found = co_await GetStats(std::move(all));
+  const auto found = co_await GetStats(std::move(all), true);
   if (!found.ok()) co_return;
   budget::Holdings burstable;
   int64_t burstable_used_bytes = 0;
@@ -129,6 +132,7 @@ std::vector<OverheadView> Node::ListOverheads(int64_t workload_bytes, int64_t re
     if (record.level == OverheadLevel::kImage) add(record.sandboxes);
   }
   for (const auto& [digest, image] : images_) {
+    if (image.architecture != deps_.host.architecture) continue;  // it runs in guests alone
     for (const DriverState& state : drivers_) {
       if (!state.fingerprint.healthy) continue;
       Sandbox next;

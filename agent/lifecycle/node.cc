@@ -62,15 +62,8 @@ const DriverState* Node::DriverOf(IsolationClass isolation) const {
   return nullptr;
 }
 
-drivers::Driver* Node::DriverFor(const std::string& name) const {
-  for (const DriverState& state : drivers_) {
-    if (state.driver->name() == name) return state.driver;
-  }
-  return nullptr;
-}
-
 NodeCounts Node::counts() const {
-  return {.active_sandboxes = CountActive().sandboxes,
+  return {.active_sandboxes = everywhere_.active().sandboxes,
           .sandboxes = static_cast<int64_t>(sandboxes_.size()),
           .tenants = static_cast<int64_t>(tenants_.size()),
           .images = static_cast<int64_t>(images_.size())};

@@ -1,10 +1,8 @@
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -53,11 +51,15 @@ class Node {
   int CountSandboxes(const std::string& tenant) const;
   Task<Status> DeleteTenant(Call call, std::string name, bool allow_missing);
 
-  // images.cc. As image::ImageStore has them; progress comes from a pool thread.
-  Task<StatusOr<Image>> PullImage(Call call, std::string reference, bool insecure,
-                                  std::string signer, image::Progress progress);
-  Task<StatusOr<Image>> ImportImage(Call call, std::string source, std::string reference,
-                                    std::string signer, image::Progress progress);
+  // images.cc. As image::ImageStore has them, one for each platform ("arm64"); without any, for
+  // those of this node that there is one for. Progress comes from a pool thread.
+  Task<StatusOr<Images>> PullImage(Call call, std::string reference, bool insecure,
+                                   std::string signer, Names platforms, image::Progress progress);
+  Task<StatusOr<Images>> ImportImage(Call call, std::string source, std::string reference,
+                                     std::string signer, Names platforms, image::Progress progress);
+  Task<StatusOr<Image>> AddReceivedImage(Call call, Image image);  // its files are in the store
+  // All of that name, this machine's first; of a digest that one. FindImage: the first.
+  StatusOr<Images> FindVariants(const std::string& reference_or_digest) const;
   StatusOr<Image> FindImage(const std::string& reference_or_digest) const;
   std::vector<Image> ListImages() const;  // by digest
   int CountImageUsers(const std::string& digest) const;
@@ -78,7 +80,11 @@ class Node {
   // create.cc: what may have changed since somebody looked: runtimes, limits, pressure, disk.
   // Reserve, Commit and CreateSandbox do it by themselves.
   Task<void> LookAround();
-  // here.cc: every target of this node with every constraint, as Reserve would find them, or Commit
+  // adopt.cc: for the host of a guest. It holds a place, under the host's id.
+  Task<StatusOr<Sandbox>> Prepare(Call call, GuestOrder order);
+  // targets.cc: this host, then its VMs; brought up to date. Until anything changes.
+  std::vector<const placement::Target*> Targets() const;
+  // Every target with every constraint, those that fit first, as Reserve would find them, or Commit
   // of the sandbox of this id.
   StatusOr<std::vector<placement::Explanation>> Explain(const SandboxSpec& spec,
                                                         const std::string& reserved = {}) const;
@@ -88,9 +94,11 @@ class Node {
   const NodeState& state() const { return state_; }
   // sandboxes.cc
   StatusOr<Sandbox> GetSandbox(const std::string& name) const;
-  std::vector<Sandbox> ListSandboxes() const;             // by creation time, then id
-  Task<StatusOr<Sandbox>> WaitSandbox(std::string name);  // until its program has ended; CANCELLED
-  Task<StatusOr<std::vector<SandboxStats>>> GetStats(std::string name);  // empty name: all that run
+  std::vector<Sandbox> ListSandboxes() const;  // by creation time, then id
+  // Until its program has ended, or nothing of it is left that holds memory; CANCELLED.
+  Task<StatusOr<Sandbox>> WaitSandbox(std::string name, bool until_released = false);
+  // Of one; empty name: all that run, with `here` those on the host itself.
+  Task<StatusOr<std::vector<SandboxStats>>> GetStats(std::string name, bool here = false);
   // measure.cc: looks at what runs and learns from it; done by itself every measure_interval.
   Task<void> Measure();
   // Each image with each healthy driver, and what else has been measured; by driver, then image.
@@ -127,6 +135,7 @@ class Node {
   // stop.cc
   Task<StatusOr<Sandbox>> StopSandbox(Call call, std::string name,
                                       std::optional<std::chrono::milliseconds> grace);
+  Task<Status> SignalSandbox(Call call, std::string name, int signal);
   // remove.cc
   Task<Status> DeleteSandbox(Call call, std::string name, bool force, bool allow_missing);
 
@@ -194,8 +203,7 @@ class Node {
   store::RequestRecord MakeRequest(const std::string& request_id, std::string method,
                                    std::string fingerprint, std::string subject) const;
   void RememberRequest(const store::RequestRecord& record);
-  // Those beyond the newest config_.max_request_records, which are to be forgotten.
-  std::vector<std::string> OldestRequests() const;
+  std::vector<std::string> OldestRequests() const;  // beyond config_.max_request_records
 
   // probe.cc: what the drivers of these indices find on this machine.
   Task<void> ProbeDrivers(std::vector<size_t> which);
@@ -215,11 +223,9 @@ class Node {
   Status Admit(const Memory& charge) const;
   budget::Holdings Holdings() const;
   const budget::Counts& CountActive() const;
-  // How many more like it fit beside these.
   budget::Room RoomFor(const SandboxClass& sandboxes, const Memory& memory,
                        const budget::Holdings& holdings, const budget::Counts& counts) const;
-  // Sets that limit unless it is.
-  Task<void> LimitMemory();
+  Task<void> LimitMemory();  // sets that limit unless it is
 
   // pressure.cc
   Task<void> ActOnPressure(PressureBand before);
@@ -228,13 +234,10 @@ class Node {
   Task<void> Evict();
   Task<void> Evict(std::shared_ptr<Entry> entry, std::string why);
 
-  // images.cc
-  Task<StatusOr<Image>> AddImage(Call call, std::string method, std::string fingerprint,
-                                 std::function<StatusOr<Image>()> fetch);
-  Task<Status> DropImage(Image image, std::string actor);
+  struct ImageBook;  // images.cc
 
   // decide.cc: what the isolation policy says now, and what it is asked about.
-  policy::Decision Decide(const Tenant& tenant, const Image& image, const SandboxSpec& spec) const;
+  StatusOr<policy::Decision> Decide(const Sandbox& sandbox) const;
   std::string HardeningProblem() const;  // check.cc
   policy::NodeFacts Facts() const;
   // Reads the machine's facts again; of a hardened node an event says if it is one no longer.
@@ -254,55 +257,50 @@ class Node {
 
   // compat.cc
   struct CompatTest;
-  StatusOr<std::shared_ptr<CompatTest>> BeginTest(CompatTestSpec spec, CompatProgress progress);
-  Task<StatusOr<policy::ProbeEvidence>> TestProbe(std::shared_ptr<CompatTest> test,
-                                                  CompatProbe probe);
-  Task<StatusOr<std::vector<policy::ProbeEvidence::Trial>>> TryWithoutCalls(
-      std::shared_ptr<CompatTest> test, CompatProbe probe, std::vector<FailedCall> calls);
-  // compat_run.cc: one run of a probe in a sandbox that is gone afterwards.
   struct ProbePlan;
   struct ProbeOutcome;
-  Task<StatusOr<ProbeOutcome>> RunProbe(std::shared_ptr<CompatTest> test, ProbePlan plan);
-  Task<StatusOr<ProbeOutcome>> WatchProbe(std::shared_ptr<CompatTest> test, ProbePlan plan,
-                                          drivers::LaunchSpec launch);
-  Task<void> RemoveProbe(std::shared_ptr<CompatTest> test, drivers::Driver* driver, std::string id);
+  struct CompatRunner;
   int64_t CompatBytes() const;  // charged for tests
   // verdicts.cc
   StatusOr<std::string> DigestOf(const std::string& image) const;
-  // Of the same image and the same runtime, or null.
+  // Of the same image and the same runtime, or null; PutVerdict: in its place.
   CompatVerdict* FindVerdict(const CompatVerdict& like);
-  // In the place of the one of the same image and the same runtime, if there is one.
   void PutVerdict(CompatVerdict verdict);
-  // overrides.cc
-  Task<void> DropExpiredOverrides();
+  Task<void> DropExpiredOverrides();  // overrides.cc
 
-  // here.cc: this node as a target. The tables of sandboxes are changed by these alone, so that
-  // what the target holds is what they say.
+  // targets.cc. The tables of sandboxes are changed by these alone, so that what the targets hold
+  // is what they say.
   void Adopt(const std::shared_ptr<Entry>& entry);
   void SetRecord(Entry& entry, Sandbox record);
   void Forget(const std::shared_ptr<Entry>& entry);
+  placement::Occupancy& HeldOn(const std::string& target) const;
+  void Hold(const Sandbox& sandbox) const;
+  void LetGo(const Sandbox& sandbox) const;
+  StatusOr<const placement::Target*> FindTarget(const std::string& name) const;
   SandboxClass ClassOf(const Sandbox& sandbox) const;  // of the runtime that it is started with
   placement::Settings PlacementSettings() const;
-  placement::Demand DemandFor(const Tenant& tenant, const Image& image,
+  placement::Demand DemandFor(const Tenant& tenant, const std::vector<Image>& variants,
                               const SandboxSpec& spec) const;
   placement::Platform PlatformHere() const;
-  const placement::Target& Here() const;
-  const placement::Target& HereFor(const placement::Demand& demand) const;  // with its images
+  const placement::Target& Here() const;  // here.cc
 
   // plan.cc: what would run, without an effect.
   struct Plan;
   Status CheckName(const SandboxSpec& spec) const;
   static Status CheckProgram(const SandboxSpec& spec, const Image& image);
-  StatusOr<Plan> MakePlan(const SandboxSpec& spec) const;
+  // `digest`: of the image, whatever the spec names; empty: that one.
+  StatusOr<Plan> MakePlan(const SandboxSpec& spec, const std::string& digest) const;
   StatusOr<Plan> PlanReserved(const Entry& entry) const;
+  std::shared_ptr<const drivers::GuestFacts> FactsFor(const Sandbox& record, const Tenant& tenant,
+                                                      const Image& image) const;
   StatusOr<Plan> PlanOf(Sandbox record, const placement::Offer& offer, const Tenant& tenant,
                         const Image& image) const;
 
   // reserve.cc
   struct Placed;  // an entry and its plan
-  // A place in memory, charged from now on; RecordPlaces makes it durable or takes it back.
-  StatusOr<Placed> Place(const Call& call, const SandboxSpec& spec,
-                         std::optional<std::chrono::milliseconds> ttl);
+  // A place in memory, charged from now on; RecordPlaces makes it durable or takes it back. No ttl:
+  // it is started at once.
+  StatusOr<Placed> Place(const Call& call, const Wanted& wanted, bool held);
   Task<Status> RecordPlaces(std::vector<std::shared_ptr<Entry>> entries,
                             store::RequestRecord request, std::string actor);
   std::vector<StatusOr<Sandbox>> ReservedEarlier(const store::RequestRecord& earlier) const;
@@ -390,7 +388,8 @@ class Node {
 
   std::shared_ptr<Entry> Find(const std::string& name) const;
   StatusOr<std::shared_ptr<Entry>> FindOrError(const std::string& name) const;
-  drivers::Driver* DriverFor(const std::string& name) const;
+  drivers::Driver* DriverFor(const Sandbox& sandbox) const;
+  BlockingPool& PoolFor(const Sandbox& sandbox) const;  // for that driver's calls
   const DriverState* DriverOf(IsolationClass isolation) const;
   // Saves a changed sandbox with one event about it; the memory copy changes only if the disk took
   // it.
@@ -407,8 +406,9 @@ class Node {
   std::shared_ptr<AsyncMutex> tenant_mutex_;  // held while a tenant is changed
   std::map<std::string, std::shared_ptr<Entry>> sandboxes_;
   std::map<std::string, std::string> names_;  // display name -> id
-  // This node as a target: its `held` sums up sandboxes_, the rest is brought up to date by Here().
+  // This host as a target: `held` sums up what is on it, the rest is brought up to date by Here().
   mutable placement::Target here_;
+  mutable placement::Occupancy everywhere_;  // all of sandboxes_
   NodeState state_;
   std::shared_ptr<AsyncMutex> state_mutex_;  // held while it is changed
   int64_t durable_generation_ = 0;           // of the controller, as the disk has it

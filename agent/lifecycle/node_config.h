@@ -18,6 +18,7 @@
 #include "agent/model/compat.h"
 #include "agent/model/hardening.h"
 #include "agent/model/host_room.h"
+#include "agent/model/node_role.h"
 #include "agent/model/pressure.h"
 #include "agent/placement/score.h"
 #include "agent/placement/target.h"
@@ -54,11 +55,17 @@ struct NodeDeps {
   // was done, in a sentence. Empty: there are none.
   std::function<std::string()> shrink_caches{};
   VmDeps vms{};
+  // For what guests are asked, so that one that hangs keeps nobody else waiting. Null: `pool`.
+  BlockingPool* guest_pool = nullptr;
 };
 
 struct NodeConfig {
   std::string node_id{};
   int64_t capacity_bytes = 0;  // memory that the node may hand out, before the reserves
+  // The capacity is what the kernel says that it manages, and that changes: a guest's balloon.
+  bool capacity_follows = false;
+  // A guest's images come from its host, which vouches for who signed them.
+  NodeRole role = NodeRole::kHost;
   budget::Reserves reserves{};
   int64_t max_events = 100'000;           // older ones are removed
   int64_t max_request_records = 100'000;  // of finished requests; older ones are forgotten

@@ -5,7 +5,9 @@
 #include "agent/base/strings.h"
 #include "agent/budget/ledger.h"
 #include "agent/lifecycle/entry.h"
+#include "agent/lifecycle/vms.h"
 #include "agent/model/json.h"
+#include "agent/placement/choose.h"
 #include "agent/policy/isolation.h"
 #include "agent/policy/network.h"
 
@@ -81,19 +83,23 @@ Status Node::CheckProgram(const SandboxSpec& spec, const Image& image) {
                    {.reason = "NO_COMMAND", .constraint = "command"});
 }
 
-StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec) const {
+StatusOr<Node::Plan> Node::MakePlan(const SandboxSpec& spec, const std::string& digest) const {
   RETURN_IF_ERROR(CheckName(spec));
   ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(spec.tenant));
-  ASSIGN_OR_RETURN(const Image image, FindImage(spec.image));
-  RETURN_IF_ERROR(CheckProgram(spec, image));
-  const placement::Demand demand = DemandFor(tenant, image, spec);
-  placement::Examiner examiner(demand, PlacementSettings());
-  ASSIGN_OR_RETURN(const placement::Offer offer, examiner.Ask(HereFor(demand)));
+  ASSIGN_OR_RETURN(const std::vector<Image> variants,
+                   FindVariants(digest.empty() ? spec.image : digest));
+  for (const Image& variant : variants) RETURN_IF_ERROR(CheckProgram(spec, variant));
+  const placement::Demand demand = DemandFor(tenant, variants, spec);
+  ASSIGN_OR_RETURN(const placement::Choice choice,
+                   placement::Choose(Targets(), demand, PlacementSettings()));
+  const placement::Offer& offer = choice.offer;
   Sandbox record;
   record.spec = spec;
+  record.target = choice.target->name;
   record.image_digest = offer.image_digest;
   record.resources = {
       .memory = offer.memory, .cpu_millis = spec.cpu_millis, .pids_max = spec.pids_max};
+  ASSIGN_OR_RETURN(const Image image, FindImage(offer.image_digest));
   return PlanOf(std::move(record), offer, tenant, image);
 }
 
@@ -101,13 +107,15 @@ StatusOr<Node::Plan> Node::PlanReserved(const Entry& entry) const {
   const Sandbox& record = entry.record;
   ASSIGN_OR_RETURN(const Tenant tenant, GetTenant(record.spec.tenant));
   ASSIGN_OR_RETURN(const Image image, FindImage(record.image_digest));
-  placement::Demand demand = DemandFor(tenant, image, record.spec);
+  ASSIGN_OR_RETURN(const placement::Target* target, FindTarget(record.target));
+  const std::vector<Image> variants(1, image);
+  placement::Demand demand = DemandFor(tenant, variants, record.spec);
   demand.memory = record.resources.memory;
   placement::Examiner examiner(demand, PlacementSettings());
   // Its place is its own: it is asked as if it did not have it.
-  here_.held.Drop(record.id);
-  const StatusOr<placement::Offer> offer = examiner.Ask(HereFor(demand));
-  here_.held.Put(record);
+  LetGo(record);
+  const StatusOr<placement::Offer> offer = examiner.Ask(*target);
+  Hold(record);
   RETURN_IF_ERROR(offer.status());
   if (offer->runtime.driver != record.driver) {
     return MakeError(StatusCode::kPermissionDenied,
@@ -124,20 +132,42 @@ StatusOr<Node::Plan> Node::PlanReserved(const Entry& entry) const {
 StatusOr<Node::Plan> Node::PlanOf(Sandbox record, const placement::Offer& offer,
                                   const Tenant& tenant, const Image& image) const {
   Plan plan;
-  plan.driver = DriverFor(offer.runtime.driver);
-  if (plan.driver == nullptr) return Internal("there is no driver ", offer.runtime.driver);
-  plan.tenant = tenant;
   record.isolation = *offer.decision.isolation;
   record.decision = offer.decision.record;
   record.driver = offer.runtime.driver;
+  plan.driver = DriverFor(record);
+  if (plan.driver == nullptr) return Internal("there is no driver ", offer.runtime.driver);
+  plan.tenant = tenant;
   record.runtime_version = offer.runtime.version;
   record.platform = offer.runtime.platform;
   plan.launch = MakeLaunch(record.spec, image, record.resources);
   record.network_mode = policy::DecideNetwork(record.spec.network, tenant);
   plan.launch.network = record.network_mode;
   plan.launch.image_rootfs = deps_.images.RootfsPath(image.digest);
+  if (!VmOf(record).empty()) plan.launch.guest = FactsFor(record, tenant, image);
   plan.record = std::move(record);
   return plan;
+}
+
+std::shared_ptr<const drivers::GuestFacts> Node::FactsFor(const Sandbox& record,
+                                                          const Tenant& tenant,
+                                                          const Image& image) const {
+  auto facts = std::make_shared<drivers::GuestFacts>();
+  facts->tenant = tenant;
+  facts->image = image;
+  // Those that the config no longer knows do not count in the guest either.
+  std::erase_if(facts->image.signers, [this](const std::string& signer) {
+    const std::vector<std::string>& known = config_.signers;
+    return std::find(known.begin(), known.end(), signer) == known.end();
+  });
+  facts->spec = record.spec;
+  if (const auto it = verdicts_.find(image.digest); it != verdicts_.end()) {
+    facts->verdicts = it->second;
+  }
+  if (const auto it = overrides_.find(image.digest); it != overrides_.end()) {
+    facts->compat_override = it->second;
+  }
+  return facts;
 }
 
 std::string WriteKeptRecord(const Sandbox& sandbox, const Tenant& tenant) {

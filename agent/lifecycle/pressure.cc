@@ -71,6 +71,13 @@ Task<void> Node::LookAtPressure() {
     co_return;
   }
   pressure_.problem.clear();
+  const int64_t total = found->total_bytes;
+  if (config_.capacity_follows && total > 0 && total != config_.capacity_bytes) {
+    // Nobody has to go for that: what no longer fits is not taken.
+    config_.capacity_bytes = total;
+    memory_limit_ = Unavailable("the memory of this guest has just been changed");
+    co_await LimitMemory();
+  }
   // What was before this agent is not news.
   if (!is_first && found->group_ooms > pressure_.group_ooms) pressure_.ran_out = true;
   pressure_.group_ooms = found->group_ooms;
@@ -136,7 +143,7 @@ Task<void> Node::WatchPressure() {
 // Since the last measurement, some seconds ago.
 Task<StatusOr<int64_t>> Node::CountAtOwnLimit() {
   std::string all;
-  CO_ASSIGN_OR_RETURN(const auto stats, co_await GetStats(std::move(all)));
+  CO_ASSIGN_OR_RETURN(const auto stats, co_await GetStats(std::move(all), true));
   int64_t count = 0;
   for (const SandboxStats& one : stats) {
     const auto it = sandboxes_.find(one.id);
@@ -153,7 +160,7 @@ Task<void> Node::Evict() {
     if (entry->evicted && !IsTerminal(entry->record.state)) co_return;
   }
   std::string all;
-  const auto stats = co_await GetStats(std::move(all));
+  const auto stats = co_await GetStats(std::move(all), true);
   if (!stats.ok()) co_return;
   std::vector<budget::EvictionCandidate> candidates;
   for (const SandboxStats& one : *stats) {

@@ -137,7 +137,7 @@ Task<Status> Node::RecoverSandbox(std::shared_ptr<Entry> entry) {
     BeginLease(entry);
     co_return absl::OkStatus();
   }
-  drivers::Driver* driver = DriverFor(record.driver);
+  drivers::Driver* driver = DriverFor(record);
   if (driver == nullptr) {
     co_await Report("sandbox.unmanaged", StrCat("sandboxes/", record.id),
                     StrCat("this node no longer has the driver ", record.driver));
@@ -154,6 +154,12 @@ Task<Status> Node::RecoverSandbox(std::shared_ptr<Entry> entry) {
     const Status why = MakeError(StatusCode::kAborted, "the agent was restarted during the start",
                                  {.reason = "AGENT_RESTARTED"});
     (co_await AbandonStart(entry, why)).IgnoreError();
+    co_return absl::OkStatus();
+  }
+  if (!VmOf(record).empty()) {
+    // Nobody knows yet what has become of its VM. Whoever waits is told of the end of either.
+    entry->stop_requested = record.state == SandboxState::kStopping;
+    WatchExit(entry);
     co_return absl::OkStatus();
   }
   auto work = [driver, handle = record.handle] { return driver->Inspect(handle); };

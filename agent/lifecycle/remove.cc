@@ -37,7 +37,7 @@ Task<Status> Node::RemoveEntry(std::shared_ptr<Entry> entry, store::RequestRecor
                                std::string actor) {
   const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
   if (entry->removed) co_return absl::OkStatus();
-  drivers::Driver* driver = DriverFor(entry->record.driver);
+  drivers::Driver* driver = DriverFor(entry->record);
   if (driver == nullptr) {
     co_return FailedPrecondition("this node no longer has the driver ", entry->record.driver);
   }
@@ -55,12 +55,12 @@ Task<Status> Node::Erase(drivers::Driver* driver, Sandbox record, bool released)
     CO_RETURN_IF_ERROR(co_await Dismantle(driver, record));
   }
   auto purge = [driver, id = record.id] { return driver->Purge(id); };
-  co_return co_await deps_.pool.Run(std::move(purge));
+  co_return co_await PoolFor(record).Run(std::move(purge));
 }
 
 Task<Status> Node::Dismantle(drivers::Driver* driver, Sandbox record) {
   auto destroy = [driver, id = record.id] { return driver->Destroy(id); };
-  CO_RETURN_IF_ERROR(co_await deps_.pool.Run(std::move(destroy)));
+  CO_RETURN_IF_ERROR(co_await PoolFor(record).Run(std::move(destroy)));
   if (record.network_mode == NetworkMode::kNone) co_return absl::OkStatus();
   co_return co_await network_.Detach(record.id);
 }

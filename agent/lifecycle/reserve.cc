@@ -6,6 +6,7 @@
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/plan.h"
 #include "agent/lifecycle/request_guard.h"
+#include "agent/lifecycle/vms.h"
 #include "agent/model/json.h"
 
 namespace claw::lifecycle {
@@ -18,7 +19,7 @@ std::string Fingerprint(const std::vector<Wanted>& wanted, bool all_or_nothing) 
   for (const Wanted& one : wanted) {
     Sandbox sandbox;
     sandbox.spec = one.spec;
-    text += StrCat("\n", one.ttl.count(), " ", ToJson(sandbox));
+    text += StrCat("\n", one.ttl.count(), " ", one.id, one.image_digest, " ", ToJson(sandbox));
   }
   return ContentFingerprint(text);
 }
@@ -60,20 +61,20 @@ Status WasRefused() {
 }  // namespace
 
 // From the check to the charge there is no co_await: nobody can take the room in between.
-StatusOr<Node::Placed> Node::Place(const Call& call, const SandboxSpec& spec,
-                                   std::optional<std::chrono::milliseconds> ttl) {
-  StatusOr<Plan> planned = MakePlan(spec);
+StatusOr<Node::Placed> Node::Place(const Call& call, const Wanted& wanted, bool held) {
+  StatusOr<Plan> planned = MakePlan(wanted.spec, wanted.image_digest);
   if (!planned.ok()) {
     counters_.CountRefusal(planned.status());
     return WithOutcome(planned.status(), Outcome::kRefused);
   }
   Sandbox& record = planned->record;
-  record.id = RandomHex(kSandboxIdLength);
+  record.id = wanted.id.empty() ? RandomHex(kSandboxIdLength) : wanted.id;
+  record.host_record = wanted.host_record;
   record.request_id = call.request_id;
   record.created_at = deps_.clock.Now();
-  if (ttl) {
-    record.lease =
-        Lease{.expires_at = record.created_at + *ttl, .ttl = *ttl, .held_by = call.actor};
+  if (held) {
+    record.lease = Lease{
+        .expires_at = record.created_at + wanted.ttl, .ttl = wanted.ttl, .held_by = call.actor};
   }
   Placed placed;
   placed.entry = std::make_shared<Entry>(record, deps_.strand);
@@ -129,11 +130,13 @@ Task<StatusOr<std::vector<StatusOr<Sandbox>>>> Node::Reserve(Call call, std::vec
   if (earlier) co_return ReservedEarlier(*earlier);
   const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
 
+  for (const Wanted& one : wanted) co_await vms_->MakeReady(one);
+
   std::vector<StatusOr<Sandbox>> answers;
   std::vector<std::shared_ptr<Entry>> entries;
   std::vector<std::string> ids;
   for (size_t i = 0; i < wanted.size(); ++i) {
-    const StatusOr<Placed> placed = Place(call, wanted[i].spec, wanted[i].ttl);
+    const StatusOr<Placed> placed = Place(call, wanted[i], true);
     if (placed.ok()) {
       entries.push_back(placed->entry);
       ids.push_back(placed->entry->record.id);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <tuple>
 
 #include "agent/lifecycle/entry.h"
@@ -20,10 +21,10 @@ std::vector<Sandbox> Node::ListSandboxes() const {
   return all;
 }
 
-Task<StatusOr<Sandbox>> Node::WaitSandbox(std::string name) {
+Task<StatusOr<Sandbox>> Node::WaitSandbox(std::string name, bool until_released) {
   co_await asio::this_coro::throw_if_cancelled(false);
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
-  while (!IsTerminal(entry->record.state)) {
+  while (!IsTerminal(entry->record.state) || (until_released && !entry->record.released)) {
     if (entry->removed) {
       co_return MakeError(StatusCode::kNotFound, "the sandbox did not start",
                           {.reason = "SANDBOX_NOT_FOUND"});
@@ -36,31 +37,42 @@ Task<StatusOr<Sandbox>> Node::WaitSandbox(std::string name) {
   co_return entry->record;
 }
 
-Task<StatusOr<std::vector<SandboxStats>>> Node::GetStats(std::string name) {
+Task<StatusOr<std::vector<SandboxStats>>> Node::GetStats(std::string name, bool here) {
   struct Question {
     std::string id;
     drivers::Driver* driver;
     DriverHandle handle;
   };
-  std::vector<Question> questions;
+  // A guest that hangs keeps those of the host waiting for no longer than the calls of others.
+  std::array<std::vector<Question>, 2> questions;
   if (!name.empty()) CO_RETURN_IF_ERROR(FindOrError(name).status());
   for (const auto& [id, entry] : sandboxes_) {
     const Sandbox& record = entry->record;
+    if (here && !VmOf(record).empty()) continue;
     if (IsRunning(record.state) && (name.empty() || entry == Find(name))) {
-      questions.push_back({id, DriverFor(record.driver), record.handle});
+      questions[VmOf(record).empty() ? 0 : 1].push_back({id, DriverFor(record), record.handle});
     }
   }
   const Time now = deps_.clock.Now();
-  auto work = [questions, now]() -> StatusOr<std::vector<SandboxStats>> {
-    std::vector<SandboxStats> answers;
-    for (const Question& question : questions) {
-      const StatusOr<drivers::Stats> stats = question.driver->GetStats(question.handle);
-      // One that has just ended has none.
-      if (stats.ok()) answers.push_back({.id = question.id, .stats = *stats, .time = now});
-    }
-    return answers;
-  };
-  co_return co_await deps_.pool.Run(std::move(work));
+  std::vector<SandboxStats> all;
+  for (std::vector<Question>& there : questions) {
+    if (there.empty()) continue;
+    const bool in_vms = &there == &questions[1];
+    BlockingPool* pool = &deps_.pool;
+    if (in_vms && deps_.guest_pool != nullptr) pool = deps_.guest_pool;
+    auto work = [asked = std::move(there), now]() -> StatusOr<std::vector<SandboxStats>> {
+      std::vector<SandboxStats> answers;
+      for (const Question& question : asked) {
+        const StatusOr<drivers::Stats> stats = question.driver->GetStats(question.handle);
+        // One that has just ended has none.
+        if (stats.ok()) answers.push_back({.id = question.id, .stats = *stats, .time = now});
+      }
+      return answers;
+    };
+    CO_ASSIGN_OR_RETURN(const auto answers, co_await pool->Run(std::move(work)));
+    all.insert(all.end(), answers.begin(), answers.end());
+  }
+  co_return all;
 }
 
 }  // namespace claw::lifecycle

@@ -32,6 +32,37 @@ Task<StatusOr<Sandbox>> Node::StopSandbox(Call call, std::string name,
   co_return entry->record;
 }
 
+Task<Status> Node::SignalSandbox(Call call, std::string name, int signal) {
+  co_await Uncancellable();
+  const std::string fingerprint = ContentFingerprint(StrCat(name, " ", signal));
+  CO_ASSIGN_OR_RETURN(const auto earlier,
+                      co_await BeginRequest(call, "SignalSandbox", fingerprint));
+  if (earlier) co_return absl::OkStatus();
+  const RequestGuard guard([this, id = call.request_id] { FinishRequest(id); });
+  CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
+  {
+    // Held while a start is under way, too: it is sent once the program runs.
+    const AsyncMutex::Lock lock = co_await AsyncMutex::Acquire(entry->mutex);
+    if (entry->removed || IsTerminal(entry->record.state)) co_return absl::OkStatus();
+    drivers::Driver* driver = DriverFor(entry->record);
+    if (!IsRunning(entry->record.state)) co_return absl::OkStatus();
+    auto work = [driver, handle = entry->record.handle, signal] {
+      return driver->Kill(handle, signal);
+    };
+    const Status sent = co_await PoolFor(entry->record).Run(std::move(work));
+    CO_RETURN_IF_ERROR(Annotate(sent, "send a signal to the sandbox"));
+  }
+  auto request = MakeRequest(call.request_id, "SignalSandbox", fingerprint,
+                             StrCat("sandboxes/", entry->record.id));
+  std::vector<Event> events;
+  events.push_back(MakeEvent("sandbox.signalled", StrCat("sandboxes/", entry->record.id),
+                             entry->record.spec.tenant, StrCat("signal ", signal), call.actor));
+  auto write = [request](store::Transaction& txn) { return RecordRequest(txn, request); };
+  CO_RETURN_IF_ERROR(co_await Commit(std::move(write), std::move(events)));
+  RememberRequest(request);
+  co_return absl::OkStatus();
+}
+
 Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::milliseconds grace,
                               std::string actor) {
   if (entry->record.lease) {
@@ -42,7 +73,7 @@ Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::millise
     // Unless a commit came before and has started it, that is all.
     if (ended.ok() || entry->record.lease) co_return ended;
   }
-  drivers::Driver* driver = DriverFor(entry->record.driver);
+  drivers::Driver* driver = DriverFor(entry->record);
   for (const int signal : {SIGTERM, SIGKILL}) {
     if (signal == SIGTERM && grace.count() == 0) continue;
     {
@@ -62,7 +93,7 @@ Task<Status> Node::EndProgram(std::shared_ptr<Entry> entry, std::chrono::millise
       auto work = [driver, handle = entry->record.handle, signal] {
         return driver->Kill(handle, signal);
       };
-      const Status sent = co_await deps_.pool.Run(std::move(work));
+      const Status sent = co_await PoolFor(entry->record).Run(std::move(work));
       // A program that cannot be asked is not waited for.
       if (!sent.ok() && signal == SIGTERM) continue;
       CO_RETURN_IF_ERROR(Annotate(sent, "stop the sandbox"));

@@ -33,11 +33,12 @@ Status NotRunning(const Sandbox& record) {
 
 Task<StatusOr<std::unique_ptr<drivers::LogReader>>> Node::OpenLog(std::string name) {
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
-  drivers::Driver* driver = DriverFor(entry->record.driver);
+  drivers::Driver* driver = DriverFor(entry->record);
   if (driver == nullptr || entry->record.handle.data.empty()) co_return NotRunning(entry->record);
   ++entry->log_readers;
   auto work = [driver, handle = entry->record.handle] { return driver->OpenLog(handle); };
-  StatusOr<std::unique_ptr<drivers::LogReader>> reader = co_await deps_.pool.Run(std::move(work));
+  StatusOr<std::unique_ptr<drivers::LogReader>> reader =
+      co_await PoolFor(entry->record).Run(std::move(work));
   auto on_close = [entry, executor = deps_.strand] {
     asio::post(executor, [entry] {
       --entry->log_readers;
@@ -61,28 +62,28 @@ Task<StatusOr<UniqueFd>> Node::OpenInput(std::string name) {
                         StrCat("sandbox ", entry->record.id, " was started without standard input"),
                         {.reason = "NO_STDIN", .constraint = "stdin_open"});
   }
-  drivers::Driver* driver = DriverFor(entry->record.driver);
+  drivers::Driver* driver = DriverFor(entry->record);
   auto work = [driver, handle = entry->record.handle] { return driver->OpenInput(handle); };
-  co_return co_await deps_.pool.Run(std::move(work));
+  co_return co_await PoolFor(entry->record).Run(std::move(work));
 }
 
 Task<Status> Node::ResizeTerminal(std::string name, int rows, int columns) {
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
   if (IsTerminal(entry->record.state)) co_return NotRunning(entry->record);
-  drivers::Driver* driver = DriverFor(entry->record.driver);
+  drivers::Driver* driver = DriverFor(entry->record);
   auto work = [driver, handle = entry->record.handle, rows, columns] {
     return driver->ResizeTerminal(handle, rows, columns);
   };
-  co_return co_await deps_.pool.Run(std::move(work));
+  co_return co_await PoolFor(entry->record).Run(std::move(work));
 }
 
 Task<StatusOr<std::unique_ptr<drivers::ExecSession>>> Node::Exec(std::string name,
                                                                  drivers::ExecSpec spec) {
   CO_ASSIGN_OR_RETURN(const std::shared_ptr<Entry> entry, FindOrError(name));
   if (entry->record.state != SandboxState::kRunning) co_return NotRunning(entry->record);
-  drivers::Driver* driver = DriverFor(entry->record.driver);
+  drivers::Driver* driver = DriverFor(entry->record);
   auto work = [driver, handle = entry->record.handle, spec] { return driver->Exec(handle, spec); };
-  co_return co_await deps_.pool.Run(std::move(work));
+  co_return co_await PoolFor(entry->record).Run(std::move(work));
 }
 
 }  // namespace claw::lifecycle

@@ -3,6 +3,7 @@
 #include "agent/base/strings.h"
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/request_guard.h"
+#include "agent/lifecycle/vms.h"
 
 namespace claw::lifecycle {
 namespace {
@@ -46,10 +47,20 @@ StatusOr<std::string> Node::DigestOf(const std::string& image) const {
   return found.digest;
 }
 
+// It is about no gVisor that is here, or in one of the VMs.
 bool Node::IsStale(const CompatVerdict& verdict) const {
   const DriverState* gvisor = DriverOf(IsolationClass::kGvisor);
-  return gvisor == nullptr || !IsFresh(verdict, gvisor->fingerprint.runtime_version,
-                                       gvisor->fingerprint.platform, deps_.host.architecture);
+  if (gvisor != nullptr && IsFresh(verdict, gvisor->fingerprint.runtime_version,
+                                   gvisor->fingerprint.platform, deps_.host.architecture)) {
+    return false;
+  }
+  const std::vector<const placement::Target*> guests = vms_->Targets();
+  return std::none_of(guests.begin(), guests.end(), [&verdict](const placement::Target* guest) {
+    const placement::Platform& platform = *guest->platform;
+    const placement::Runtime* runtime = platform.Of(IsolationClass::kGvisor);
+    return runtime != nullptr &&
+           IsFresh(verdict, runtime->version, runtime->platform, platform.architecture);
+  });
 }
 
 CompatVerdict* Node::FindVerdict(const CompatVerdict& like) {

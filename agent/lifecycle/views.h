@@ -10,6 +10,7 @@
 #include "agent/budget/overhead.h"
 #include "agent/budget/plan.h"
 #include "agent/model/compat.h"
+#include "agent/model/image.h"
 #include "agent/model/pressure.h"
 #include "agent/model/sandbox.h"
 #include "agent/model/tenant.h"
@@ -19,6 +20,9 @@
 // What a node is asked with, and what it shows of itself.
 
 namespace claw::lifecycle {
+
+using Images = std::vector<Image>;
+using Names = std::vector<std::string>;
 
 // A driver as it was found when the agent came up.
 struct DriverState {
@@ -30,6 +34,18 @@ struct DriverState {
 struct Wanted {
   SandboxSpec spec{};
   std::chrono::milliseconds ttl = kDefaultLease;
+  std::string image_digest{};  // whatever the spec names; empty: that
+  std::string id{};            // empty: a new one
+  std::string host_record{};   // see Sandbox
+};
+
+// One sandbox that the host wants in this guest, with what it knows of it. The names of images,
+// tenants and overrides are the host's.
+struct GuestOrder {
+  Wanted wanted{};
+  Tenant tenant{};
+  std::vector<CompatVerdict> verdicts{};
+  std::optional<CompatOverride> compat_override{};
 };
 
 // What sandboxes of an image under a driver cost, and what is charged for it.

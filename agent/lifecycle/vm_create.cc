@@ -36,7 +36,6 @@ Task<StatusOr<Vm>> Node::Vms::Create(Call call, VmSpec wanted, bool validate_onl
   const Status valid = ValidateVmSpec(spec);
   CO_RETURN_IF_ERROR(WithOutcome(valid, Outcome::kRefused));
   Vm vm{.spec = spec, .overhead_bytes = rules_.overhead_bytes};
-  vm.created_at = node_.deps_.clock.Now();
   // One that could never be started is not made.
   const int64_t needed = SaturatingAdd(spec.memory_bytes, vm.overhead_bytes);
   const int64_t allocatable =
@@ -64,21 +63,27 @@ Task<StatusOr<Vm>> Node::Vms::Create(Call call, VmSpec wanted, bool validate_onl
     if (it->second->vm.spec == spec) co_return it->second->vm;
     co_return VmExists(it->second->vm);
   }
+  auto request =
+      node_.MakeRequest(call.request_id, "CreateVm", fingerprint, StrCat("vms/", spec.name));
+  CO_RETURN_IF_ERROR(co_await Add(std::move(vm), call.actor, std::move(request)));
+  CO_ASSIGN_OR_RETURN(const Ptr made, Find(spec.name));
+  co_return made->vm;
+}
+
+Task<Status> Node::Vms::Add(Vm vm, std::string actor, store::RequestRecord request) {
   vm.uuid = RandomUuid();
+  vm.created_at = node_.deps_.clock.Now();
+  const VmSpec spec = vm.spec;
   const auto machine = std::make_shared<Machine>(vm, node_.deps_.strand);
   // Taken at once, so that two calls at the same time cannot both make it.
   machines_[spec.name] = machine;
-  auto request =
-      node_.MakeRequest(call.request_id, "CreateVm", fingerprint, StrCat("vms/", spec.name));
   std::string text = StrCat(spec.cpus, " CPUs, ", FormatBytes(spec.memory_bytes), ", a disk of ",
                             FormatBytes(spec.disk_bytes));
-  const Status saved =
-      co_await Save(machine, vm, "vm.created", std::move(text), call.actor, std::move(request));
-  if (!saved.ok()) {
-    machines_.erase(spec.name);
-    co_return saved;
-  }
-  co_return machine->vm;
+  if (vm.on_demand) text = StrCat("because a sandbox needs one: ", text);
+  const Status saved = co_await Save(machine, std::move(vm), "vm.created", std::move(text),
+                                     std::move(actor), std::move(request));
+  if (!saved.ok()) machines_.erase(spec.name);
+  co_return saved;
 }
 
 }  // namespace claw::lifecycle

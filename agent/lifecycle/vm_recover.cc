@@ -1,7 +1,7 @@
 #include <utility>
 
 #include "agent/base/strings.h"
-#include "agent/lifecycle/vms.h"
+#include "agent/lifecycle/vm_drivers.h"
 
 namespace claw::lifecycle {
 
@@ -9,6 +9,11 @@ Task<void> Node::Vms::Recover(std::vector<Vm> recorded) {
   for (Vm& vm : recorded) {
     const std::string name = vm.spec.name;
     machines_[name] = std::make_shared<Machine>(std::move(vm), node_.deps_.strand);
+  }
+  for (const auto& [target, held] : targets_) {
+    const std::string name = target.substr(std::string_view(kVmTargets).size());
+    if (machines_.count(name) > 0) continue;
+    for (drivers::VmDriver* driver : DriversOf(name).all()) driver->SwitchedOff("it is not known");
   }
   if (machines_.empty()) co_return;  // nobody has wanted one yet: libvirt is not touched
   if (!enabled()) {
@@ -51,9 +56,9 @@ Task<void> Node::Vms::FindAgain() {
   for (const auto& [name, state] : found) {
     // Made by an agent that lost its store: nothing says what it is for, and its memory is charged
     // to nobody.
-    auto remove = [&machines, name = name]() -> Status {
-      RETURN_IF_ERROR(machines.PullPlug(name));
-      return machines.Remove(name);
+    auto remove = [&machines, orphan = name]() -> Status {
+      RETURN_IF_ERROR(machines.PullPlug(orphan));
+      return machines.Remove(orphan);
     };
     const Status removed = co_await node_.deps_.pool.Run(std::move(remove));
     co_await node_.Report("vm.orphan_removed", StrCat("vms/", name), ToLogString(removed));
@@ -66,13 +71,18 @@ Task<void> Node::Vms::RecoverOne(Ptr machine,
   const bool on = it != found.end() && it->second.on;
   const VmState was = machine->vm.state;
   if (!HoldsMemory(was)) {
-    if (!on) co_return;
+    if (!on) {
+      WentOff(*machine, machine->vm.failure.empty() ? "it was switched off" : machine->vm.failure);
+      co_return;
+    }
     // Switched off for the record, and not in fact: it may not hold memory that nobody charges.
-    co_await SwitchOff(machine, std::chrono::milliseconds(0), true);
+    const Status off = co_await SwitchOff(machine, std::chrono::milliseconds(0), true);
+    if (!off.ok() && problem_.empty()) problem_ = ToStd(off.message());
     co_return;
   }
   if (!on) {
     if (was == VmState::kStopping || was == VmState::kStarting) {
+      WentOff(*machine, "it was switched off");
       Vm stopped = machine->vm;
       stopped.state = VmState::kStopped;
       co_await SaveReality(machine, std::move(stopped), "vm.stopped", "found switched off");
@@ -95,6 +105,8 @@ Task<void> Node::Vms::RecoverOne(Ptr machine,
   Vm known = machine->vm;
   known.state = it->second.suspended ? VmState::kSuspended : VmState::kRunning;
   co_await SaveReality(machine, known, "vm.adopted", "found again");
+  // What the guest has is what is charged for it; a move that was cut short is told again.
+  co_await Settle(machine);
   if (known.state != VmState::kRunning) co_return;
   // The guest goes on without its host: it is reached when it answers.
   const Status reached = co_await AwaitGuest(machine, rules_.look_interval);

@@ -15,6 +15,18 @@ Status StartFailed(const std::string& name, const Status& why) {
                    {.reason = "VM_START_FAILED", .outcome = Outcome::kUndone});
 }
 
+// With all of its memory, and what QEMU was seen to take; that fades, so that what was seen once
+// does not count for ever.
+Vm SwitchedOn(Vm vm, int64_t overhead_guess_bytes) {
+  vm.state = VmState::kStarting;
+  vm.overhead_bytes = OverheadAtBoot(vm, overhead_guess_bytes);
+  vm.measured_overhead_bytes -= vm.measured_overhead_bytes / 8;
+  vm.balloon_bytes = 0;
+  vm.high_water_bytes = 0;
+  vm.failure.clear();
+  return vm;
+}
+
 }  // namespace
 
 Status Node::Vms::Admit(const Vm& vm) const {
@@ -49,13 +61,15 @@ Task<StatusOr<Vm>> Node::Vms::Start(Call call, std::string name, Progress progre
     co_return co_await Resume(machine, call.actor, std::move(request));
   }
   co_await node_.LookAround();
-  // From here to the charge there is no co_await.
-  CO_RETURN_IF_ERROR(Admit(machine->vm));
   const Vm before = machine->vm;
-  Vm starting = before;
-  starting.state = VmState::kStarting;
-  starting.overhead_bytes = rules_.overhead_bytes;
-  starting.failure.clear();
+  Vm starting = SwitchedOn(before, rules_.overhead_bytes);
+  Status fits = Admit(starting);
+  if (GetErrorDetail(fits).value_or(ErrorDetail{}).reason == "MEMORY_EXHAUSTED") {
+    co_await MakeRoomFor(claw::ChargedBytes(starting));
+    fits = Admit(starting);
+  }
+  // From here to the charge there is no co_await.
+  CO_RETURN_IF_ERROR(fits);
   machine->vm = starting;
   Status status = co_await Save(machine, starting, "vm.starting", "is switched on", call.actor);
   if (!status.ok()) {
@@ -80,7 +94,7 @@ Task<StatusOr<Vm>> Node::Vms::Start(Call call, std::string name, Progress progre
   Vm running = machine->vm;
   running.state = VmState::kRunning;
   running.started_at = node_.deps_.clock.Now();
-  std::string text = StrCat("its agent ", machine->look->agent_version, " answers");
+  std::string text = "its agent answers";
   CO_RETURN_IF_ERROR(co_await Save(machine, std::move(running), "vm.running", std::move(text),
                                    call.actor, std::move(request)));
   BeginLooking();
@@ -92,8 +106,8 @@ Task<Status> Node::Vms::Boot(Ptr machine, const Progress& progress) {
     if (progress) progress(std::move(what));
   };
   tell(StrCat("checking the guest image and booting (", hypervisor_.domain_type, ")"));
-  machine->guest.reset();
   machine->look.reset();
+  Discard(std::exchange(machine->guest, nullptr));
   vm::Machines& machines = *deps_.machines;
   auto boot = [&machines, vm = machine->vm] { return machines.Boot(vm); };
   const StatusOr<vm::Booted> booted = co_await node_.deps_.pool.Run(std::move(boot));
@@ -125,16 +139,16 @@ Task<Status> Node::Vms::AwaitGuest(Ptr machine, std::chrono::milliseconds at_mos
   Status last = Unavailable("its agent has not answered");
   do {
     auto look = [guest] { return guest->Look(kOneLook); };
-    const StatusOr<drivers::GuestLook> seen = co_await node_.deps_.pool.Run(std::move(look));
+    const StatusOr<drivers::GuestLook> seen = co_await GuestPool().Run(std::move(look));
     last = seen.status();
     if (seen.ok()) {
       const Time now = node_.deps_.clock.Now();
       auto set = [guest, now] { return guest->SetClock(now); };
-      const auto clock = co_await node_.deps_.pool.Run(std::move(set));
+      const auto clock = co_await GuestPool().Run(std::move(set));
       if (!clock.ok()) co_return Annotate(clock.status(), "set the guest's clock");
-      machine->guest = guest;
-      machine->look = *seen;
-      machine->vm.boot_id = seen->boot_id;
+      Discard(std::exchange(machine->guest, guest));
+      TakeLook(*machine, *seen);
+      co_await UseGuest(machine);
       co_return absl::OkStatus();
     }
     if (last.code() != StatusCode::kUnavailable && last.code() != StatusCode::kDeadlineExceeded) {

@@ -55,7 +55,7 @@ Task<Status> Node::Vms::SwitchOff(Ptr machine, std::chrono::milliseconds grace, 
   const std::shared_ptr<drivers::Guest> guest = machine->guest;
   if (grace.count() > 0 && guest && !machine->off) {
     auto ask = [guest, force] { return guest->PowerOff(force); };
-    const Status told = co_await node_.deps_.pool.Run(std::move(ask));
+    const Status told = co_await GuestPool().Run(std::move(ask));
     if (told.code() == StatusCode::kFailedPrecondition) co_return told;
     // One that cannot be told may be on its way already.
     const Timeout timeout(node_.deps_.strand, grace, machine->changed);
@@ -64,10 +64,7 @@ Task<Status> Node::Vms::SwitchOff(Ptr machine, std::chrono::milliseconds grace, 
   auto pull = [&machines, name = machine->vm.spec.name] { return machines.PullPlug(name); };
   const Status off = co_await node_.deps_.pool.Run(std::move(pull));
   if (!off.ok()) co_return Annotate(off, StrCat("switch VM '", machine->vm.spec.name, "' off"));
-  machine->off = true;
-  machine->guest.reset();
-  machine->look.reset();
-  machine->memory = {};
+  WentOff(*machine, "it was switched off");
   co_return absl::OkStatus();
 }
 

@@ -46,6 +46,7 @@ Task<void> Node::Vms::CheckAlive(Ptr machine) {
       machine->vm.state == VmState::kRunning || machine->vm.state == VmState::kSuspended;
   // While the mutex was waited for it may have been started again.
   if (machine->off && machine->vm.state == VmState::kStopping) {
+    WentOff(*machine, "it was switched off");
     Vm stopped = machine->vm;
     stopped.state = VmState::kStopped;
     co_await SaveReality(machine, std::move(stopped), "vm.stopped", "found switched off");
@@ -54,9 +55,7 @@ Task<void> Node::Vms::CheckAlive(Ptr machine) {
 }
 
 Task<void> Node::Vms::DeclareLost(Ptr machine, std::string why) {
-  machine->guest.reset();
-  machine->look.reset();
-  machine->memory = {};
+  WentOff(*machine, why);
   Vm lost = machine->vm;
   lost.state = VmState::kLost;
   lost.failure = why;
@@ -105,12 +104,23 @@ Task<void> Node::Vms::LookWhileAnyRuns() {
       if (machine->vm.state == VmState::kRunning) running.push_back(machine);
     }
     if (running.empty() || closed_) break;
-    for (const Ptr& machine : running) {
-      co_await LookAt(machine);
-      co_await FinishDrain(machine);
-    }
+    co_await Tend();
   }
   looking_ = false;
+}
+
+Task<void> Node::Vms::Tend() {
+  std::vector<Ptr> running;
+  for (const auto& [name, machine] : machines_) {
+    if (machine->vm.state == VmState::kRunning) running.push_back(machine);
+  }
+  for (const Ptr& machine : running) {
+    co_await LookAt(machine);
+    co_await SettleUnlessBusy(machine);
+    co_await FinishDrain(machine);
+    co_await StopIfIdle(machine);
+  }
+  co_await GrowWhereNeeded();
 }
 
 Task<void> Node::Vms::LookAt(Ptr machine) {
@@ -121,14 +131,11 @@ Task<void> Node::Vms::LookAt(Ptr machine) {
     co_return;
   }
   auto look = [guest] { return guest->Look(kOneLook); };
-  StatusOr<drivers::GuestLook> seen = co_await node_.deps_.pool.Run(std::move(look));
+  StatusOr<drivers::GuestLook> seen = co_await GuestPool().Run(std::move(look));
   // It may have been switched off meanwhile.
   if (machine->guest != guest) co_return;
   machine->look.reset();
-  if (seen.ok()) {
-    machine->vm.boot_id = seen->boot_id;
-    machine->look = *std::move(seen);
-  }
+  if (seen.ok()) TakeLook(*machine, *std::move(seen));
   vm::Machines& machines = *deps_.machines;
   auto measure = [&machines, name = machine->vm.spec.name] { return machines.GetMemory(name); };
   const auto memory = co_await node_.deps_.pool.Run(std::move(measure));

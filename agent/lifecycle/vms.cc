@@ -1,4 +1,4 @@
-#include "agent/lifecycle/vms.h"
+#include "agent/lifecycle/vm_drivers.h"
 
 #include <algorithm>
 
@@ -11,8 +11,11 @@ Node::Vms::Vms(Node& node, VmDeps deps, VmRules rules)
     : node_(node),
       deps_(std::move(deps)),
       rules_(std::move(rules)),
+      pool_mutex_(std::make_shared<AsyncMutex>(node.deps_.strand)),
       connect_mutex_(std::make_shared<AsyncMutex>(node.deps_.strand)),
-      closing_(node.deps_.strand) {
+      closing_(node.deps_.strand),
+      balloon_mutex_(std::make_shared<AsyncMutex>(node.deps_.strand)),
+      balloon_moved_(std::make_shared<Notifier>(node.deps_.strand)) {
   if (!enabled()) return;
   // Events come on threads of the hypervisor's, and may be on their way when this ends.
   const std::weak_ptr<bool> alive = alive_;
@@ -24,6 +27,12 @@ Node::Vms::Vms(Node& node, VmDeps deps, VmRules rules)
                if (!alive.expired()) OnEvent(name, event);
              });
            },
+       .on_balloon =
+           [this, alive, strand](const std::string& name, int64_t /*bytes*/) {
+             asio::post(strand, [this, alive, name] {
+               if (!alive.expired()) OnBalloon(name);
+             });
+           },
        .on_lost =
            [this, alive, strand] {
              asio::post(strand, [this, alive] {
@@ -31,8 +40,6 @@ Node::Vms::Vms(Node& node, VmDeps deps, VmRules rules)
              });
            }});
 }
-
-Node::Vms::~Vms() = default;
 
 int64_t Node::Vms::ChargedBytes() const {
   int64_t sum = 0;
@@ -158,16 +165,21 @@ Task<void> Node::Vms::SaveReality(Ptr machine, Vm changed, std::string event, st
 }
 
 Task<void> Node::Vms::Look() {
+  co_await Uncancellable();  // what is seen is recorded
   std::vector<Ptr> running;
   for (const auto& [name, machine] : machines_) {
     if (machine->vm.state == VmState::kRunning) running.push_back(machine);
   }
-  for (const Ptr& machine : running) co_await LookAt(machine);
+  for (const Ptr& machine : running) {
+    co_await LookAt(machine);
+    co_await SettleUnlessBusy(machine);
+  }
 }
 
 void Node::Vms::Close() {
   closed_ = true;
   closing_.NotifyAll();
+  balloon_moved_->NotifyAll();
   for (const auto& [name, machine] : machines_) machine->changed->NotifyAll();
 }
 

@@ -6,8 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "agent/budget/balloon.h"
 #include "agent/lifecycle/node.h"
 #include "agent/lifecycle/vm_parts.h"
+#include "agent/placement/target.h"
 
 namespace claw::lifecycle {
 
@@ -28,12 +30,35 @@ class Node::Vms {
   int64_t ChargedBytes() const;
 
   // vms.cc
+  // Connects to the hypervisor, unless that has been done.
+  Task<Status> Connect();
   std::vector<VmView> List() const;  // by name
   StatusOr<VmView> Get(const std::string& name) const;
   Task<StatusOr<vm::GuestImageFacts>> CheckImage();
   StatusOr<std::filesystem::path> ConsolePath(const std::string& name) const;
-  // Sends what has just been seen of each that runs; brings the views up to date.
+  // Looks at each that runs: brings the views up to date.
   Task<void> Look();
+  // vm_watch.cc: the same, and what follows from it: drained and idle ones are stopped, memory
+  // moves. Done by itself every look_interval while any runs.
+  Task<void> Tend();
+
+  // vm_targets.cc: VMs as targets of placement, by name; brought up to date, until anything
+  // changes.
+  std::vector<const placement::Target*> Targets() const;
+  // What sandboxes hold on a target, whether there is such a VM or not.
+  placement::Occupancy& HeldOn(const std::string& target) const;
+  GuestPlatform PlatformOf(const std::string& name) const;  // empty: nobody knows such a VM
+  // Runs what is in this VM, whatever becomes of it. Null: no such driver. Lives as long as this.
+  drivers::Driver* DriverFor(const std::string& name, const std::string& driver) const;
+
+  // vm_pool.cc: if nothing takes this as things are, and a VM that does not run would: starts it.
+  // What came of it placement finds by itself; a start that failed is in the VM's record.
+  Task<void> MakeReady(Wanted wanted);
+  // vm_use.cc: has an image tested by the agent in a guest, in one that is started if need be.
+  // Answers when its agent answers again; what runs in it runs on.
+  Task<StatusOr<Vm>> RestartAgent(Call call, std::string name, bool at_once);
+  Task<StatusOr<CompatVerdict>> TestImage(CompatTestSpec spec, Image image,
+                                          std::function<void(std::string)> progress);
 
   // vm_create.cc
   Task<StatusOr<Vm>> Create(Call call, VmSpec wanted, bool validate_only);
@@ -49,6 +74,16 @@ class Node::Vms {
   Task<StatusOr<Vm>> Cordon(Call call, std::string name, bool cordoned, std::string reason);
   // vm_remove.cc
   Task<Status> Delete(Call call, std::string name, bool force, bool allow_missing);
+
+  // vm_balloon.cc
+  // Something of this charge was refused for want of memory alone: guests that have some to spare
+  // give it back. Answers when the host has that much room, or when it cannot be had soon.
+  Task<void> MakeRoomFor(int64_t bytes);
+  // The same of the ledger of this VM's guest, which was shrunk: it gets its memory back as far as
+  // that helps and the host has it. Answers when the guest has it, or does not take it soon.
+  Task<void> MakeRoomIn(std::string name, int64_t bytes);
+  // Gives guests that are full or under pressure more, as far as the host has it.
+  Task<void> GrowWhereNeeded();
 
   // vm_recover.cc: finds again what runs, and declares lost what does not; goes on behind the call.
   Task<void> Recover(std::vector<Vm> recorded);
@@ -68,8 +103,6 @@ class Node::Vms {
   // and this has become of it.
   Task<StatusOr<std::optional<Vm>>> BeginRequest(Call call, std::string method, std::string name,
                                                  std::string fingerprint);
-  // Connects to the hypervisor, unless that has been done.
-  Task<Status> Connect();
   // A changed record with an event about it; memory follows the disk.
   Task<Status> Save(Ptr machine, Vm changed, std::string event, std::string message,
                     std::string actor, store::RequestRecord request);
@@ -79,6 +112,27 @@ class Node::Vms {
   Task<void> SaveReality(Ptr machine, Vm changed, std::string event, std::string message);
   VmView Show(const Machine& machine) const;
 
+  // vm_targets.cc
+  void Describe(const Machine& machine, placement::Target& target) const;
+  struct Drivers;
+  Drivers& DriversOf(const std::string& name) const;
+  // vm_create.cc
+  Task<Status> Add(Vm vm, std::string actor, store::RequestRecord request);
+  // vm_pool.cc
+  Ptr Startable(const placement::Demand& demand) const;  // null: none
+  Task<Ptr> AddToPool(placement::Demand demand);
+  Task<void> StopIfIdle(Ptr machine);
+  // vm_use.cc
+  BlockingPool& GuestPool() const;
+  void TakeLook(Machine& machine, drivers::GuestLook look);
+  // Its guest answers: what runs in it can be spoken to, and what is in no table is removed.
+  Task<void> UseGuest(Ptr machine);
+  Task<void> RemoveStrays(Ptr machine);
+  // What it had is gone; who waits for the end of anything in it is told.
+  void WentOff(Machine& machine, const std::string& why);
+  void Discard(std::shared_ptr<drivers::Guest> guest);
+  // One that runs programs for it, and answers.
+  Task<StatusOr<Ptr>> MachineFor(std::string architecture);
   // vm_start.cc
   Status Admit(const Vm& vm) const;
   Task<Status> Boot(Ptr machine, const Progress& progress);
@@ -95,6 +149,18 @@ class Node::Vms {
   Task<void> LookWhileAnyRuns();
   Task<void> LookAt(Ptr machine);
   Task<void> FinishDrain(Ptr machine);
+  // vm_balloon.cc
+  void OnBalloon(const std::string& name);
+  int64_t HostRoom() const;
+  std::vector<budget::BalloonGuest> BalloonGuests() const;
+  // With the machine's mutex held. Settle: what the guest has indeed, and what its hypervisor
+  // takes, is what is charged from now on.
+  Task<Status> MoveBalloon(Ptr machine, int64_t bytes, std::string why);
+  Task<void> Settle(Ptr machine);
+  Task<void> SettleUnlessBusy(Ptr machine);
+  Task<void> SettleSoon(Ptr machine);
+  Task<void> AwaitBalloons(int64_t bytes);
+  Task<void> GiveUpShrinking();
   // vm_recover.cc
   Task<void> FindAgain();
   Task<void> RecoverOne(Ptr machine, const std::map<std::string, vm::MachineState>& found);
@@ -108,6 +174,9 @@ class Node::Vms {
   vm::HypervisorFacts hypervisor_;
   std::string image_digest_;  // of the guest image, as it was last read; empty: it was not
   std::string problem_ = "nobody has looked";
+  mutable std::map<std::string, placement::Target> targets_;  // by name of the target
+  mutable std::map<std::string, std::unique_ptr<Drivers>> drivers_;
+  std::shared_ptr<AsyncMutex> pool_mutex_;  // held while one is started because it is needed
   std::shared_ptr<AsyncMutex> connect_mutex_;
   bool connected_ = false;
   bool recovered_ = false;  // it is known what has become of those that were recorded
@@ -115,6 +184,8 @@ class Node::Vms {
   bool reconnecting_ = false;
   bool closed_ = false;
   Notifier closing_;
+  std::shared_ptr<AsyncMutex> balloon_mutex_;  // held while somebody's room is made
+  std::shared_ptr<Notifier> balloon_moved_;    // a guest has given something back
 };
 
 // One VM with what lives in memory alone.
@@ -133,6 +204,10 @@ struct Node::Vms::Machine {
   std::shared_ptr<drivers::Guest> guest{};
   std::optional<drivers::GuestLook> look{};
   vm::MachineMemory memory{};
+  std::chrono::steady_clock::time_point used_at{};  // when something was last in it
+  int tests = 0;                                    // of images, under way in it
+  std::optional<std::chrono::steady_clock::time_point> balloon_set{};  // by this agent
+  bool settling = false;  // somebody is about to look where its balloon is
 };
 
 }  // namespace claw::lifecycle

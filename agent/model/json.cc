@@ -151,6 +151,7 @@ void ReadSandbox(const Json& json, Sandbox& sandbox) {
   ReadSpec(json.value("spec", Json::object()), sandbox.spec);
   GetEnum(json, "state", sandbox.state, ParseSandboxState);
   Get(json, "revision", sandbox.revision);
+  Get(json, "target", sandbox.target);
   GetEnum(json, "isolation", sandbox.isolation, ParseIsolationClass);
   if (const auto it = json.find("decision"); it != json.end()) {
     ReadDecision(*it, sandbox.decision);
@@ -191,6 +192,7 @@ void ReadSandbox(const Json& json, Sandbox& sandbox) {
     Get(*it, "held_by", lease.held_by);
   }
   Get(json, "request_id", sandbox.request_id);
+  Get(json, "host_record", sandbox.host_record);
   GetTime(json, "created_at", sandbox.created_at);
   GetTime(json, "started_at", sandbox.started_at);
 }
@@ -216,6 +218,7 @@ std::string ToJson(const Sandbox& sandbox) {
                {"spec", SpecToJson(sandbox.spec)},
                {"state", ToString(sandbox.state)},
                {"revision", sandbox.revision},
+               {"target", sandbox.target},
                {"isolation", ToString(sandbox.isolation)},
                {"decision", DecisionToJson(sandbox.decision)},
                {"driver", sandbox.driver},
@@ -238,6 +241,7 @@ std::string ToJson(const Sandbox& sandbox) {
                {"request_id", sandbox.request_id},
                {"created_at", ToMicros(sandbox.created_at)},
                {"started_at", ToMicros(sandbox.started_at)}};
+  if (!sandbox.host_record.empty()) json["host_record"] = sandbox.host_record;
   if (sandbox.network) json["network"] = json::ToJsonValue(*sandbox.network);
   if (sandbox.exit) json["exit"] = ExitToJson(*sandbox.exit);
   if (sandbox.lease) {

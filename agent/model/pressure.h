@@ -15,6 +15,8 @@ struct MemoryPressure {
   int64_t full_micros = 0;
   double some_avg10_percent = 0;  // the kernel's own average over ten seconds
   int64_t available_bytes = 0;    // what new programs could have without swapping (MemAvailable)
+  // What the kernel manages (MemTotal): a guest's follows its balloon. 0: not known.
+  int64_t total_bytes = 0;
   // How often all sandboxes together ran into the limit around them, and how often the kernel found
   // nothing to take back there and had to kill. Since that cgroup was made, or since the agent
   // looks.

@@ -113,6 +113,12 @@ Status ValidateMounts(const std::vector<Mount>& mounts) {
 
 }  // namespace
 
+std::string VmOf(const Sandbox& sandbox) {
+  const std::string_view prefix = kVmTargets;
+  if (!sandbox.target.starts_with(prefix)) return "";
+  return sandbox.target.substr(prefix.size());
+}
+
 std::string_view ToString(SandboxState state) { return NameOf(kStateNames, state); }
 std::string_view ToString(EndReason reason) { return NameOf(kReasonNames, reason); }
 StatusOr<SandboxState> ParseSandboxState(std::string_view text) {

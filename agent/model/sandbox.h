@@ -124,12 +124,16 @@ constexpr std::chrono::milliseconds kMinLease = std::chrono::seconds(1);
 constexpr std::chrono::milliseconds kMaxLease = std::chrono::hours(1);
 constexpr std::chrono::milliseconds kDefaultLease = std::chrono::minutes(1);
 
+constexpr char kHostTarget[] = "host";
+constexpr char kVmTargets[] = "vms/";  // and its name
+
 // One sandbox as it is recorded. Value type.
 struct Sandbox {
   std::string id{};  // kSandboxIdLength hexadecimal digits
   SandboxSpec spec{};
   SandboxState state = SandboxState::kReserved;
-  int64_t revision = 0;  // of the last event about it
+  int64_t revision = 0;             // of the last event about it
+  std::string target{kHostTarget};  // where it is: "host", or "vms/NAME"
   IsolationClass isolation = IsolationClass::kGvisor;
   DecisionRecord decision{};  // how the class was found
   std::string driver{};
@@ -148,11 +152,16 @@ struct Sandbox {
   bool released = false;
   std::optional<Lease> lease{};  // it is a reservation: kReserved until it is committed
   std::string request_id{};      // of the call that made it, or committed it
+  // In a guest: what its host keeps beside it, for the day on which that has lost its store.
+  std::string host_record{};
   Time created_at{};
   Time started_at{};
 
   bool operator==(const Sandbox&) const = default;
 };
+
+// The name of the VM that it is in; empty: it is on the host itself.
+std::string VmOf(const Sandbox& sandbox);
 
 // Fixed, because runsc takes any prefix of an id for the id.
 constexpr size_t kSandboxIdLength = 16;

@@ -26,6 +26,7 @@ constexpr char kCpus[] = "node.cpus";
 constexpr char kCpu[] = "node.cpu_millis";
 constexpr char kPids[] = "node.pids";
 constexpr char kNetwork[] = "node.network";
+constexpr char kMounts[] = "mounts";
 constexpr char kDisk[] = "node.disk";
 constexpr char kMemory[] = "node.memory.allocatable_bytes";
 
@@ -96,7 +97,8 @@ template <typename Sink>
 bool Examiner::ExamineTenant(const Target& target, Sink& sink) {
   const TenantQuota& quota = demand_.tenant.quota;
   if (quota != TenantQuota{}) {
-    const Share* share = target.held.Of(demand_.tenant.name);
+    const Occupancy& counted = target.everywhere == nullptr ? target.held : *target.everywhere;
+    const Share* share = counted.Of(demand_.tenant.name);
     policy::QuotaUse used;
     if (share != nullptr) {
       used = {.sandboxes = share->sandboxes,
@@ -179,7 +181,10 @@ bool Examiner::ExaminePlace(const Target& target, Sink& sink) {
             kHold, hold.ok(), [&] { return hold; }, fine))
       return false;
   }
-  return true;
+  if (spec.mounts.empty()) return true;
+  const auto reached = [] { return Words("folders of the host", "within its reach"); };
+  return sink.Take(
+      kMounts, target.mount_hold.ok(), [&] { return target.mount_hold; }, reached);
 }
 
 template <typename Sink>

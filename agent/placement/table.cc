@@ -3,45 +3,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/base/strings.h"
+#include "agent/placement/choose.h"
 
 namespace claw::placement {
 namespace {
 
 // So many of the best are asked one after the other before all are.
 constexpr size_t kAskedInOrder = 32;
-
-// What stands in the way, over many targets.
-class Tally {
- public:
-  void Add(std::string_view obstacle, const Target& target) {
-    ++all_;
-    Count& count = counts_[obstacle];
-    if (++count.targets == 1) count.first = &target;
-  }
-
-  // At least one has been added, and the examiner refuses them all.
-  Status ToRefusal(Examiner& examiner) const {
-    const auto commonest = std::max_element(
-        counts_.begin(), counts_.end(),
-        [](const auto& a, const auto& b) { return a.second.targets < b.second.targets; });
-    const Target& target = *commonest->second.first;
-    const Status refusal = examiner.Ask(target).status();
-    if (all_ == 1) return refusal;
-    std::vector<std::string> parts;
-    for (const auto& [name, count] : counts_) parts.push_back(StrCat(name, " on ", count.targets));
-    return Annotate(refusal, StrCat("none of ", all_, " targets takes it (in the way: ",
-                                    Join(parts, ", "), "); ", target.name));
-  }
-
- private:
-  struct Count {
-    int64_t targets = 0;
-    const Target* first = nullptr;
-  };
-  std::map<std::string_view, Count> counts_;
-  int64_t all_ = 0;
-};
 
 }  // namespace
 
@@ -279,9 +247,7 @@ std::vector<Explanation> Table::Explain(const Demand& demand, const Settings& se
   Examiner examiner(demand, settings);
   std::vector<Explanation> all;
   for (const auto& [name, slot] : slots_) all.push_back(examiner.Explain(targets_[slot]));
-  std::stable_sort(all.begin(), all.end(), [](const Explanation& a, const Explanation& b) {
-    return a.fits != b.fits ? a.fits : a.score.total > b.score.total;
-  });
+  SortByPreference(all);
   if (most > 0 && all.size() > most) all.resize(most);
   return all;
 }

@@ -70,6 +70,8 @@ struct Target {
   int64_t disk_needed_bytes = 0;  // what one more must find there
 
   Occupancy held{};
+  // What tenants hold on all targets together, where their quotas count; not owned, null: `held`.
+  const Occupancy* everywhere = nullptr;
   // Of the burstable ones together; not owned, null: there is none, and their limits are charged.
   const budget::BurstModel* burst = nullptr;
 
@@ -78,6 +80,7 @@ struct Target {
   std::map<std::string, std::vector<Status>> driver_holds{};
 
   Status network_hold{};  // why no more sandboxes can be connected there; OK: they can
+  Status mount_hold{};    // why none may have mounts there; OK: they may
 
   std::set<std::string> images{};  // digests that are unpacked there
 };

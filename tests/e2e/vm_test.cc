@@ -1,79 +1,16 @@
 // An x86-64 host boots an arm64 guest through libvirt, under emulation: the whole way, with the
 // image that tools/guest-image made.
 
-#include <catch2/catch.hpp>
-#include <csignal>
-#include <nlohmann/json.hpp>
-
-#include "agent/base/bytes.h"
-#include "agent/base/file.h"
-#include "agent/base/strings.h"
-#include "agent/host/process.h"
-#include "tests/e2e/agent.h"
+#include "tests/e2e/vm_agent.h"
 
 namespace claw::test {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
-
-constexpr auto kBoot = std::chrono::seconds(300);
-constexpr int64_t kMemory = 768 * kMiB;
-
-class VmAgent : public Agent {
- public:
-  VmAgent()
-      : Agent({.config =
-                   StrCat("[vm]\nenabled = true\nimage = \"", CLAW_SOURCE_DIR,
-                          "/build/guest-image\"\nmemory = \"768Mi\"\nstart_seconds = 240\n")}) {}
-  ~VmAgent() {
-    if (!running()) Start();
-    Ctl({"vm", "rm", "mac1", "--force"});
-    CHECK(Qemus().empty());
-  }
-
-  CommandResult Long(std::vector<std::string> args) const {
-    args.insert(args.begin(), {"vm"});
-    args.insert(args.end(), {"--timeout", "0"});
-    return Ctl(std::move(args), "", kBoot);
-  }
-  Json Show() const {
-    const CommandResult shown = Ctl({"vm", "inspect", "mac1", "-o", "json"});
-    INFO(shown.err);
-    REQUIRE(shown.exit_code == 0);
-    return Json::parse(shown.out);
-  }
-  std::string State() const { return Show().value("state", ""); }
-  // Until it is so; a test that never sees it times out.
-  Json Await(const std::function<bool(const Json&)>& seen) const {
-    Json vm = Show();
-    while (!seen(vm)) vm = Show();
-    return vm;
-  }
-  int64_t Charged() const {
-    const Json status = Json::parse(Must({"status", "-o", "json"}));
-    return std::stoll(status.at("memory").value("charged_bytes", "0"));
-  }
-  // The processes that run guests of this agent.
-  std::vector<int64_t> Qemus() const {
-    std::vector<int64_t> found;
-    const std::vector<std::string> names = ListDirectory("/proc").value();
-    for (const std::string& name : names) {
-      int64_t pid = 0;
-      if (!ParseInt(name, &pid)) continue;
-      for (const std::string& word : host::CommandLine(static_cast<pid_t>(pid))) {
-        if (word.find((state_dir() / "vms").string()) == std::string::npos) continue;
-        found.push_back(pid);
-        break;
-      }
-    }
-    return found;
-  }
-};
 
 TEST_CASE("a guest boots, is charged, survives its host's agent, and is known when it dies",
           "[e2e][vm]") {
-  VmAgent agent;
+  VmAgent agent("mac1");
   const CommandResult image = agent.Ctl({"vm", "image"});
   INFO(image.err);
   REQUIRE(image.exit_code == 0);
@@ -95,10 +32,10 @@ TEST_CASE("a guest boots, is charged, survives its host's agent, and is known wh
   CHECK(vm.at("guest").value("page_size_bytes", "") == "4096");
   CHECK(vm.value("emulated", false));
   // The two ledgers: the host is charged all of it, the guest hands out some of that.
-  CHECK(agent.Charged() == kMemory + std::stoll(vm.value("overhead_bytes", "0")));
+  CHECK(agent.Charged() == kGuestMemory + std::stoll(vm.value("overhead_bytes", "0")));
   const int64_t total = std::stoll(vm.at("memory").value("guest_total_bytes", "0"));
-  CHECK(total > kMemory / 2);
-  CHECK(total <= kMemory);
+  CHECK(total > kGuestMemory / 2);
+  CHECK(total <= kGuestMemory);
   const int64_t capacity = std::stoll(vm.at("guest").at("memory").value("capacity_bytes", "0"));
   CHECK(capacity == total);
   CHECK(std::stoll(vm.at("memory").value("resident_bytes", "0")) > 0);
@@ -116,7 +53,7 @@ TEST_CASE("a guest boots, is charged, survives its host's agent, and is known wh
   const Json again = agent.Await([](const Json& seen) { return seen.contains("guest"); });
   CHECK(again.value("state", "") == "VM_STATE_RUNNING");
   CHECK(again.at("guest").value("boot_id", "") == boot);
-  CHECK(agent.Charged() == kMemory + std::stoll(vm.value("overhead_bytes", "0")));
+  CHECK(agent.Charged() == kGuestMemory + std::stoll(vm.value("overhead_bytes", "0")));
   CHECK(agent.Must({"events", "--subject", "vms/mac1"}).find("vm.adopted") != std::string::npos);
 
   // It stands still, and goes on with the right time.

@@ -45,10 +45,10 @@ class Ledger {
       tenant.trust = trust;
       Must(fixture_.Run(node().CreateTenant({}, tenant)).status());
     }
-    const auto image = fixture_.Run(node().ImportImage({}, "rootfs:/app", "app", "", {}));
+    const auto image = fixture_.Run(node().ImportImage({}, "rootfs:/app", "app", "", {}, {}));
     Must(image.status());
     CompatOverride value;
-    value.image_digest = image->digest;
+    value.image_digest = image->front().digest;
     value.isolation = IsolationClass::kGvisor;
     value.reason = "this is about memory";
     Must(fixture_.Run(node().CreateOverride({}, value, std::chrono::hours(700))).status());

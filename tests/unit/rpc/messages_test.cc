@@ -89,6 +89,21 @@ TEST_CASE("names: tenants and images") {
   CHECK(!ParseImageName("name", "images/a\nb").ok());
 }
 
+TEST_CASE("names: platforms") {
+  const auto parse = [](const std::vector<std::string>& platforms) {
+    google::protobuf::RepeatedPtrField<std::string> field(platforms.begin(), platforms.end());
+    return ParsePlatforms("platforms", field);
+  };
+  CHECK(parse({})->empty());
+  CHECK(*parse({"linux/arm64", "amd64"}) == std::vector<std::string>{"arm64", "amd64"});
+  CHECK(*parse({"arm64", "linux/arm64"}) == std::vector<std::string>{"arm64"});
+  for (const char* bad : {"", "linux", "linux/", "arm", "linux/arm64/v8", "windows/amd64", "ARM64",
+                          "linux/linux/arm64", "s390x", "arm64\n"}) {
+    INFO(bad);
+    CHECK(ConstraintOf(parse({"amd64", bad}).status()) == "platforms");
+  }
+}
+
 TEST_CASE("names: request ids, page sizes") {
   CHECK(CheckRequestId("").ok());
   CHECK(CheckRequestId(std::string(128, '~')).ok());

@@ -18,7 +18,7 @@ class NetworkFixture : public NodeFixture {
   NetworkFixture() {
     REQUIRE(Put("web", Allow("10.0.0.1:80")).ok());
     AddTenant("acme", Trust::kTrusted, "web");
-    const auto image = Run(node().ImportImage({}, "rootfs:/app", "app", "", {}));
+    const auto image = Run(node().ImportImage({}, "rootfs:/app", "app", "", {}, {}));
     REQUIRE(image.ok());
   }
   void AddTenant(const std::string& name, Trust trust, const std::string& policy) {

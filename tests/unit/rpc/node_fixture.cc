@@ -25,23 +25,31 @@ T OrThrow(StatusOr<T> value) {
 
 }  // namespace
 
-StatusOr<Image> FakeImages::Pull(const std::string& reference, bool /*insecure*/,
-                                 const std::string& signer, const image::Progress& progress) {
-  return Import(reference, reference, signer, progress);
+StatusOr<Image> FakeImages::Pull(const std::string& reference, const std::string& architecture,
+                                 bool /*insecure*/, const std::string& signer,
+                                 const image::Progress& progress) {
+  return Import(reference, architecture, reference, signer, progress);
 }
 
-StatusOr<Image> FakeImages::Import(const std::string& source, const std::string& reference,
-                                   const std::string& signer, const image::Progress& progress) {
+StatusOr<Image> FakeImages::Import(const std::string& source, const std::string& architecture,
+                                   const std::string& reference, const std::string& signer,
+                                   const image::Progress& progress) {
   if (source.find("missing") != std::string::npos) {
     return MakeError(StatusCode::kNotFound, "there is no such image",
                      {.reason = "IMAGE_NOT_FOUND", .constraint = "source"});
   }
+  const bool for_both = source.find("both") != std::string::npos;
+  const bool for_arm64 = source.find("arm64") != std::string::npos;
+  if (!for_both && (architecture == "arm64") != for_arm64) {
+    return MakeError(StatusCode::kInvalidArgument, "the image is for another architecture",
+                     {.reason = "UNSUPPORTED_ARCHITECTURE"});
+  }
   for (int i = 0; progress && i < 100; ++i) progress("fetching", StrCat(i, " of 100"));
   if (progress) progress("unpacking", "");
   Image image;
-  image.digest = DigestOf(source);
+  image.digest = DigestOf(for_both ? StrCat(source, " ", architecture) : source);
   if (!reference.empty()) image.names = {*image::NormalizeReference(reference)};
-  image.architecture = "amd64";
+  image.architecture = architecture;
   image.entrypoint = {"/bin/app"};
   image.env = {"PATH=/bin"};
   if (source.find("labelled") != std::string::npos) {
@@ -52,6 +60,63 @@ StatusOr<Image> FakeImages::Import(const std::string& source, const std::string&
   const std::lock_guard lock(mutex_);
   on_disk_[image.digest] = image;
   return image;
+}
+
+class FakeImages::Arriving final : public image::Incoming {
+ public:
+  Arriving(FakeImages& images, Image image) : images_(images), image_(std::move(image)) {
+    already_there_ = Count(1);
+  }
+  ~Arriving() override { Count(-1); }
+
+  bool already_there() const override { return already_there_; }
+  Status Write(std::string_view bytes) override {
+    bytes_ += bytes;
+    const std::lock_guard lock(images_.mutex_);
+    return images_.write_failure_;
+  }
+  StatusOr<Image> Finish() override {
+    std::filesystem::create_directories(images_.RootfsPath(image_.digest));
+    const std::lock_guard lock(images_.mutex_);
+    if (!already_there_) images_.received_[image_.digest] = bytes_;
+    images_.on_disk_[image_.digest] = image_;
+    return image_;
+  }
+
+ private:
+  // Answers whether the image is there.
+  bool Count(int more) {
+    const std::lock_guard lock(images_.mutex_);
+    images_.incoming_ += more;
+    images_.changed_.notify_all();
+    return images_.on_disk_.count(image_.digest) > 0;
+  }
+
+  FakeImages& images_;
+  const Image image_;
+  bool already_there_ = false;
+  std::string bytes_;
+};
+
+StatusOr<std::unique_ptr<image::Incoming>> FakeImages::Receive(const Image& image) {
+  return std::make_unique<Arriving>(*this, image);
+}
+
+bool FakeImages::AwaitIncoming(int count) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(30), [&] { return incoming_ == count; });
+}
+
+std::optional<std::string> FakeImages::Received(const std::string& digest) {
+  const std::lock_guard lock(mutex_);
+  const auto it = received_.find(digest);
+  if (it == received_.end()) return std::nullopt;
+  return it->second;
+}
+
+void FakeImages::FailWrites(Status why) {
+  const std::lock_guard lock(mutex_);
+  write_failure_ = std::move(why);
 }
 
 StatusOr<image::ImageStore::Scan> FakeImages::ScanDisk() {
@@ -83,6 +148,8 @@ NodeFixture::NodeFixture(lifecycle::NodeConfig config)
   config_.vms.defaults = {.cpus = 2, .memory_bytes = kGiB, .disk_bytes = 4 * kGiB};
   config_.vms.overhead_bytes = 64 * kMiB;
   config_.vms.look_interval = std::chrono::hours(1);
+  config_.vms.balloon_rest = std::chrono::seconds(0);
+  config_.vms.balloon_timeout = std::chrono::seconds(20);
   config_.vms.start_timeout = std::chrono::seconds(20);
   config_.vms.stop_grace = std::chrono::seconds(20);
   std::signal(SIGPIPE, SIG_IGN);

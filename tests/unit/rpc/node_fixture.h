@@ -4,10 +4,12 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
+#include <condition_variable>
 #include <future>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "agent/lifecycle/node.h"
@@ -23,22 +25,38 @@
 namespace claw::test {
 
 // Images that are there as soon as they are asked for. A source or reference with "missing" in it
-// is not found.
+// is not found. They are for amd64; with "both" in it there is one for arm64, too, with "arm64" in
+// it there is only that.
 class FakeImages final : public image::ImageStore {
  public:
   explicit FakeImages(std::filesystem::path root) : root_(std::move(root)) {}
-  StatusOr<Image> Pull(const std::string& reference, bool insecure, const std::string& signer,
-                       const image::Progress& progress) override;
-  StatusOr<Image> Import(const std::string& source, const std::string& reference,
-                         const std::string& signer, const image::Progress& progress) override;
+  StatusOr<Image> Pull(const std::string& reference, const std::string& architecture, bool insecure,
+                       const std::string& signer, const image::Progress& progress) override;
+  StatusOr<Image> Import(const std::string& source, const std::string& architecture,
+                         const std::string& reference, const std::string& signer,
+                         const image::Progress& progress) override;
+  StatusOr<std::unique_ptr<image::Incoming>> Receive(const Image& image) override;
   std::filesystem::path RootfsPath(const std::string& digest) const override;
   StatusOr<Scan> ScanDisk() override;
   Status Remove(const std::string& digest) override;
 
+  // Bytes that came for the image of this digest; nothing if it was never received whole.
+  std::optional<std::string> Received(const std::string& digest);
+  // Waits until so many are under way; false: it does not come to that.
+  bool AwaitIncoming(int count);
+  // What Write answers from now on.
+  void FailWrites(Status why);
+
  private:
+  class Arriving;
+
   std::filesystem::path root_;
   std::mutex mutex_;
   std::map<std::string, Image> on_disk_;  // by digest
+  std::map<std::string, std::string> received_;
+  int incoming_ = 0;
+  std::condition_variable changed_;
+  Status write_failure_;
 };
 
 // A node on a machine that is not there: real store, fake drivers, images and clock, its strand on
@@ -91,6 +109,7 @@ class NodeFixture {
   drivers::FakeWorld& world() { return *world_; }
   network::FakeNetworks& networks() { return networks_; }
   FakeVms& vms() { return vms_; }
+  FakeImages& images_on_disk() { return images_; }
   store::Store& store() { return *store_; }
   lifecycle::Node& node() { return *node_; }
   const rpc::Context& context() const { return *context_; }

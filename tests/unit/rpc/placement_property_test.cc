@@ -40,10 +40,10 @@ class Places : public NodeFixture {
       if (trust == Trust::kUntrusted) tenant.quota.sandboxes = 6;
       Must(Run(node().CreateTenant({}, tenant)).status());
     }
-    const auto image = Run(node().ImportImage({}, "rootfs:/app", "app", "", {}));
+    const auto image = Run(node().ImportImage({}, "rootfs:/app", "app", "", {}, {}));
     Must(image.status());
     CompatOverride value;
-    value.image_digest = image->digest;
+    value.image_digest = image->front().digest;
     value.isolation = IsolationClass::kGvisor;
     value.reason = "this is about places";
     Must(Run(node().CreateOverride({}, value, std::chrono::hours(700))).status());

@@ -310,9 +310,9 @@ TEST_CASE_METHOD(ConfigFixture, "config: a signature counts for as long as its s
   world().SetProgram(Copes);
   const std::string rules = "[policy]\nrequire_signer = true\n";
   Take(rules + "[signers.release]\nkey = \"/keys/release.gpg\"");
-  const auto image = Run(node().ImportImage({}, "rootfs:/app", "app", "release", {}));
+  const auto image = Run(node().ImportImage({}, "rootfs:/app", "app", "release", {}, {}));
   REQUIRE(image.ok());
-  REQUIRE(image->signers == std::vector<std::string>{"release"});
+  REQUIRE(image->front().signers == std::vector<std::string>{"release"});
   REQUIRE(Test(TestRequest(false)).ok());
   const pb::Sandbox sandbox = Create(Request());
   CHECK(sandbox.decision().rule() == "untrusted-compatible");

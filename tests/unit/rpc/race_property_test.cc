@@ -85,10 +85,10 @@ class Race {
     tenant.name = "acme";
     tenant.trust = test_.trusted ? Trust::kTrusted : Trust::kUntrusted;
     Must(fixture_.Run(node().CreateTenant({}, tenant)).status());
-    const auto image = fixture_.Run(node().ImportImage({}, "rootfs:/app", "app", "", {}));
+    const auto image = fixture_.Run(node().ImportImage({}, "rootfs:/app", "app", "", {}, {}));
     Must(image.status());
     if (test_.verdict != Verdict::kNone) TestImage();
-    if (test_.given != Given::kNothing) Override(image->digest);
+    if (test_.given != Given::kNothing) Override(image->front().digest);
   }
 
   StatusOr<Sandbox> Start() {

@@ -148,7 +148,11 @@ TEST_CASE_METHOD(VmFixture, "VMs: what is asked for has to make sense, and to fi
   CHECK(Start("only-asked").status.error_code() == grpc::StatusCode::NOT_FOUND);
   // 8 GiB, of which some is reserved: three of 2 GiB, and no fourth.
   for (const char* name : {"a", "b", "c", "d"}) REQUIRE(Make(name, 2 * kGiB).ok());
-  for (const char* name : {"a", "b", "c"}) REQUIRE(Start(name).ok());
+  for (const char* name : {"a", "b", "c"}) {
+    REQUIRE(Start(name).ok());
+    // Its guest has nothing to give back.
+    vms().With(name, [](auto& machine) { machine.used_bytes = 2 * kGiB; });
+  }
   const Answer fourth = Start("d");
   CHECK(fourth.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
   CHECK(ReasonOf(fourth.status) == "MEMORY_EXHAUSTED");
@@ -162,6 +166,7 @@ TEST_CASE_METHOD(VmFixture, "VMs: they and sandboxes share one ledger (I2)") {
   Prepare();
   REQUIRE(Make("big", 6 * kGiB).ok());
   REQUIRE(Start("big").ok());
+  vms().With("big", [](auto& machine) { machine.used_bytes = 6 * kGiB; });
   pb::CreateSandboxRequest request = Request("late");
   request.mutable_spec()->set_workload_bytes(2 * kGiB);
   CHECK(ReasonOf(TryCreate(request)) == "MEMORY_EXHAUSTED");
