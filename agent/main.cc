@@ -29,7 +29,7 @@ int Main(std::vector<std::string> arguments) {
       claw::ReadCommandLine(std::move(arguments), CLAWLET_VERSION, std::cout, std::cerr);
   if (command_line.exit_code) return *command_line.exit_code;
   if (::geteuid() != 0) {
-    std::cerr << "clawlet has to run as root: it makes namespaces, cgroups and mounts\n";
+    std::cerr << "clawlet has to run as root: " << claw::WhyRoot() << "\n";
     return 1;
   }
   std::signal(SIGPIPE, SIG_IGN);

@@ -9,8 +9,8 @@ claw_test(fake_driver_test LABEL unit
   LINK claw_fake_driver)
 
 claw_test(base_test LABEL unit
-  SOURCES unit/base/bytes_test.cc unit/base/endpoint_test.cc unit/base/file_test.cc unit/base/ip_test.cc unit/base/status_test.cc
-          unit/base/subprocess_test.cc unit/base/text_test.cc
+  SOURCES unit/base/bytes_test.cc unit/base/endpoint_test.cc unit/base/file_test.cc unit/base/ip_test.cc unit/base/linux_errno_test.cc unit/base/status_test.cc
+          unit/base/subprocess_test.cc unit/base/system_defaults_test.cc unit/base/text_test.cc
           unit/base/words_test.cc
   LINK claw_base ${RAPIDCHECK_LIBRARY})
 
@@ -22,13 +22,14 @@ claw_test(model_test LABEL unit
 claw_test(policy_test LABEL unit
   SOURCES unit/policy/compat_test.cc unit/policy/hardening_test.cc
           unit/policy/isolation_property_test.cc unit/policy/isolation_test.cc
+          unit/policy/mac_checks_test.cc
           unit/policy/network_test.cc unit/policy/quota_test.cc
   LINK claw_policy ${RAPIDCHECK_LIBRARY})
 # I1 is worth more than the library's hundred tries.
 set_tests_properties(policy_test PROPERTIES ENVIRONMENT RC_PARAMS=max_success=5000)
 
 claw_test(budget_test LABEL unit
-  SOURCES unit/budget/burst_test.cc unit/budget/dial_test.cc unit/budget/ledger_test.cc
+  SOURCES unit/budget/balloon_test.cc unit/budget/burst_test.cc unit/budget/dial_test.cc unit/budget/ledger_test.cc
           unit/budget/limits_test.cc unit/budget/overhead_test.cc unit/budget/plan_test.cc
   LINK claw_budget ${RAPIDCHECK_LIBRARY})
 
@@ -42,7 +43,8 @@ set_property(TEST placement_test APPEND PROPERTY ENVIRONMENT RC_PARAMS=max_succe
 
 claw_test(host_test LABEL unit
   SOURCES unit/host/cgroup_hierarchies_test.cc unit/host/cgroup_test.cc
-          unit/host/machine_facts_test.cc unit/host/pressure_test.cc unit/host/process_test.cc
+          unit/host/mac_facts_test.cc unit/host/machine_facts_test.cc unit/host/pressure_test.cc
+          unit/host/process_memory_test.cc unit/host/process_test.cc
   LINK claw_host)
 
 claw_test(oci_test LABEL unit

@@ -12,8 +12,8 @@
 #include <cerrno>
 #include <csignal>
 
-#include "agent/base/clone.h"
 #include "agent/base/file.h"
+#include "agent/base/linux/clone.h"
 #include "agent/base/strings.h"
 #include "agent/base/subprocess.h"
 #include "drivers/oci/bundle.h"

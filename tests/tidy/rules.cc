@@ -34,6 +34,7 @@ const std::map<std::string, std::string, std::less<>>& Layers() {
       {"drivers/fake/", "fake"},
       {"drivers/guest/", "guest"},
       {"drivers/guest/guest.h", "drivers"},
+      {"drivers/guest/vm_driver.h", "drivers"},
       {"drivers/gvisor/starter.cc", "starter"},
       {"vm/", "vm"},
       {"store/", "store"},
@@ -132,11 +133,10 @@ bool IsProtobuf(std::string_view header) {
 
 bool IsLinuxOnly(std::string_view header) {
   static const Names kLinux = {
-      "sched.h",       "sys/capability.h", "sys/epoll.h",    "sys/eventfd.h",  "sys/fanotify.h",
-      "sys/fsuid.h",   "sys/inotify.h",    "sys/klog.h",     "sys/mount.h",    "sys/pidfd.h",
-      "sys/prctl.h",   "sys/random.h",     "sys/sendfile.h", "sys/signalfd.h", "sys/syscall.h",
-      "sys/sysinfo.h", "sys/sysmacros.h",  "sys/timerfd.h",  "sys/vfs.h",      "sys/xattr.h",
-      "seccomp.h"};
+      "sched.h",         "sys/capability.h", "sys/epoll.h",    "sys/eventfd.h", "sys/fanotify.h",
+      "sys/fsuid.h",     "sys/inotify.h",    "sys/klog.h",     "sys/mount.h",   "sys/pidfd.h",
+      "sys/prctl.h",     "sys/sendfile.h",   "sys/signalfd.h", "sys/syscall.h", "sys/sysinfo.h",
+      "sys/sysmacros.h", "sys/timerfd.h",    "sys/vfs.h",      "sys/xattr.h",   "seccomp.h"};
   return header.starts_with("linux/") || kLinux.count(header) != 0;
 }
 
@@ -150,12 +150,6 @@ constexpr Exception kLinuxHeaders[] = {
     {"drivers/oci/", "runs containers, which only Linux has"},
     {"drivers/runc/", "runs containers, which only Linux has"},
     {"drivers/gvisor/", "runs containers, which only Linux has"},
-    {"drivers/image/sanitize.cc", "looks at extended attributes and device nodes of Linux images"},
-    {"drivers/image/users.cc", "resolves paths inside an image with openat2"},
-    {"agent/base/clone.cc", "clone, until a Mac needs its own"},
-    {"agent/base/id.cc", "getrandom, until a Mac needs its own"},
-    {"agent/base/subprocess.cc", "pidfds, until a Mac needs its own"},
-    {"tools/clawctl/terminal.cc", "waits for signals as descriptors, until a Mac needs its own"},
     {"tests/", "tests of what runs on Linux"},
 };
 

@@ -1,6 +1,9 @@
 #include "tools/clawctl/client.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "claw/node/v1/event.grpc.pb.h"
@@ -157,6 +160,11 @@ StatusOr<pb::Sandbox> Client::StopSandbox(pb::StopSandboxRequest request) {
                                           request, impl().After(timeout));
 }
 
+Status Client::SignalSandbox(pb::SignalSandboxRequest request) {
+  SetRequestId(request);
+  return CLAW_UNARY(SandboxService, SignalSandbox, request).status();
+}
+
 Status Client::DeleteSandbox(pb::DeleteSandboxRequest request) {
   SetRequestId(request);
   return CLAW_UNARY(SandboxService, DeleteSandbox, request).status();
@@ -203,7 +211,8 @@ std::unique_ptr<ProgramStream> Client::Exec(const pb::ExecSpec& spec) {
                                                               options_.socket, first);
 }
 
-StatusOr<pb::Image> Client::PullImage(pb::PullImageRequest request, const OnProgress& on_progress) {
+StatusOr<std::vector<pb::Image>> Client::PullImage(pb::PullImageRequest request,
+                                                   const OnProgress& on_progress) {
   SetRequestId(request);
   const auto stub = pb::ImageService::NewStub(impl().channel);
   return impl().ImageStream(
@@ -211,8 +220,8 @@ StatusOr<pb::Image> Client::PullImage(pb::PullImageRequest request, const OnProg
       on_progress);
 }
 
-StatusOr<pb::Image> Client::ImportImage(pb::ImportImageRequest request,
-                                        const OnProgress& on_progress) {
+StatusOr<std::vector<pb::Image>> Client::ImportImage(pb::ImportImageRequest request,
+                                                     const OnProgress& on_progress) {
   SetRequestId(request);
   const auto stub = pb::ImageService::NewStub(impl().channel);
   return impl().ImageStream(
@@ -272,6 +281,44 @@ Status Client::WatchEvents(const pb::WatchEventsRequest& request,
   return impl().ServerStream<pb::Event>(
       "WatchEvents", false,
       [&](grpc::ClientContext* context) { return stub->WatchEvents(context, request); }, on_event);
+}
+
+struct Client::Tail::State {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool over = false;
+  grpc::ClientContext context;
+  std::thread thread;
+};
+
+Client::Tail::Tail(Client& client, milliseconds after,
+                   std::function<void(const pb::Event&)> on_event)
+    : state_(std::make_unique<State>()) {
+  auto read = [state = state_.get(), channel = client.impl().channel, after,
+               on_event = std::move(on_event)] {
+    {
+      std::unique_lock lock(state->mutex);
+      if (state->changed.wait_for(lock, after, [state] { return state->over; })) return;
+    }
+    const auto stub = pb::EventService::NewStub(channel);
+    pb::WatchEventsRequest request;
+    request.set_resume_revision(-1);
+    const auto stream = stub->WatchEvents(&state->context, request);
+    pb::Event event;
+    while (stream->Read(&event)) on_event(event);
+    stream->Finish();
+  };
+  state_->thread = std::thread(std::move(read));
+}
+
+Client::Tail::~Tail() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->over = true;
+  }
+  state_->changed.notify_all();
+  state_->context.TryCancel();
+  state_->thread.join();
 }
 
 }  // namespace claw::ctl

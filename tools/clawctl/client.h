@@ -98,6 +98,7 @@ class Client {
   StatusOr<pb::Vm> StartVm(pb::StartVmRequest request,
                            const std::function<void(const pb::VmProgress&)>& on_progress);
   StatusOr<pb::Vm> StopVm(pb::StopVmRequest request);
+  StatusOr<pb::Vm> RestartGuestAgent(pb::RestartGuestAgentRequest request);
   StatusOr<pb::Vm> SuspendVm(pb::SuspendVmRequest request);
   StatusOr<pb::Vm> DrainVm(pb::DrainVmRequest request);
   StatusOr<pb::Vm> CordonVm(pb::CordonVmRequest request);
@@ -118,6 +119,7 @@ class Client {
   // Every page. `tenant` is "tenants/NAME" or empty.
   StatusOr<std::vector<pb::Sandbox>> ListSandboxes(const std::string& tenant, bool active_only);
   StatusOr<pb::Sandbox> StopSandbox(pb::StopSandboxRequest request);
+  Status SignalSandbox(pb::SignalSandboxRequest request);
   Status DeleteSandbox(pb::DeleteSandboxRequest request);
   // No deadline unless the caller asked for one.
   StatusOr<pb::Sandbox> WaitSandbox(const std::string& name);
@@ -129,8 +131,11 @@ class Client {
   std::unique_ptr<ProgramStream> Exec(const pb::ExecSpec& spec);
 
   using OnProgress = std::function<void(const pb::ImageProgress&)>;
-  StatusOr<pb::Image> PullImage(pb::PullImageRequest request, const OnProgress& on_progress);
-  StatusOr<pb::Image> ImportImage(pb::ImportImageRequest request, const OnProgress& on_progress);
+  // One for each platform.
+  StatusOr<std::vector<pb::Image>> PullImage(pb::PullImageRequest request,
+                                             const OnProgress& on_progress);
+  StatusOr<std::vector<pb::Image>> ImportImage(pb::ImportImageRequest request,
+                                               const OnProgress& on_progress);
   StatusOr<pb::Image> GetImage(const std::string& name);
   StatusOr<std::vector<pb::Image>> ListImages();
   Status DeleteImage(pb::DeleteImageRequest request);
@@ -151,6 +156,18 @@ class Client {
   StatusOr<std::vector<pb::Event>> ListEvents(const std::string& subject, int64_t after_revision);
   Status WatchEvents(const pb::WatchEventsRequest& request,
                      const std::function<void(const pb::Event&)>& on_event);
+  // Hands on events that come from `after` this call until it is destroyed, on a thread of its own.
+  // Whoever is quicker than that never asks for them; what goes wrong is not told.
+  class Tail {
+   public:
+    Tail(Client& client, std::chrono::milliseconds after,
+         std::function<void(const pb::Event&)> on_event);
+    ~Tail();
+
+   private:
+    struct State;
+    const std::unique_ptr<State> state_;
+  };
 
  private:
   struct Impl;

@@ -71,18 +71,19 @@ struct Client::Impl {
   }
 
   template <typename Start>
-  StatusOr<pb::Image> ImageStream(std::string_view name, const Start& start,
-                                  const OnProgress& on_progress) {
-    std::optional<pb::Image> image;
+  StatusOr<std::vector<pb::Image>> ImageStream(std::string_view name, const Start& start,
+                                               const OnProgress& on_progress) {
+    std::vector<pb::Image> images;
     RETURN_IF_ERROR(
         ServerStream<pb::ImageProgress>(name, true, start, [&](const pb::ImageProgress& progress) {
           on_progress(progress);
-          if (progress.has_image()) {
-            image = progress.image();
+          if (progress.has_image()) images = {progress.image()};  // of an agent that knows of one
+          if (progress.images_size() > 0) {
+            images = {progress.images().begin(), progress.images().end()};
           }
         }));
-    if (!image) return Internal("the agent ended the transfer without naming the image");
-    return *std::move(image);
+    if (images.empty()) return Internal("the agent ended the transfer without naming the image");
+    return images;
   }
 
   const ClientOptions& options;

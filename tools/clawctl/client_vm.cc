@@ -57,6 +57,11 @@ StatusOr<pb::Vm> Client::StopVm(pb::StopVmRequest request) {
                                      impl().After(timeout));
 }
 
+StatusOr<pb::Vm> Client::RestartGuestAgent(pb::RestartGuestAgentRequest request) {
+  SetRequestId(request);
+  return CLAW_UNARY(VmService, RestartGuestAgent, request);
+}
+
 StatusOr<pb::Vm> Client::SuspendVm(pb::SuspendVmRequest request) {
   SetRequestId(request);
   return CLAW_UNARY(VmService, SuspendVm, request);

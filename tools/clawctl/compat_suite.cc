@@ -59,10 +59,10 @@ StatusOr<pb::Verdict> TestOne(Context& context, const Suite& suite, const SuiteO
     ASSIGN_OR_RETURN(*import.mutable_source(), CompleteImageSource(image.source, folder));
     import.set_reference(image.name);
     ASSIGN_OR_RETURN(
-        const pb::Image imported,
+        const std::vector<pb::Image> imported,
         context.client().ImportImage(std::move(import),
                                      [&](const pb::ImageProgress& step) { show(StepOf(step)); }));
-    request.set_image(imported.name());
+    request.set_image(imported.front().name());
   }
   request.mutable_probes()->Assign(image.probes.begin(), image.probes.end());
   request.set_baseline(options.baseline);

@@ -9,6 +9,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/status.h"
+#include "agent/base/system_defaults.h"
 #include "tools/clawctl/client.h"
 #include "tools/clawctl/io.h"
 #include "tools/clawctl/output.h"
@@ -17,11 +18,9 @@ namespace claw::ctl {
 
 Time ToTime(const google::protobuf::Timestamp& time);
 
-constexpr std::string_view kDefaultSocket = "/run/clawlet/clawlet.sock";
-
 // Options that every command has.
 struct GlobalOptions {
-  std::string socket{kDefaultSocket};
+  std::string socket{kSystemDefaults.socket};
   std::optional<Format> format;  // absent: the command's own choice
   std::optional<std::chrono::milliseconds> timeout;
   bool no_color = false;

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <optional>
 
 #include "tools/clawctl/cli.h"
@@ -15,6 +18,7 @@ struct NamesOptions {
   std::vector<std::string> names;
   std::optional<std::chrono::milliseconds> grace;
   bool force = false;
+  std::string signal = "TERM";
 };
 
 int Wait(Context& context, const std::string& typed) {
@@ -80,6 +84,63 @@ int Stop(Context& context, const NamesOptions& options) {
   return code;
 }
 
+struct Signal {
+  std::string_view name;
+  int number;
+};
+// As Linux numbers them, where the sandboxes run.
+constexpr std::array<Signal, 15> kSignals = {{{"HUP", 1},
+                                              {"INT", 2},
+                                              {"QUIT", 3},
+                                              {"ABRT", 6},
+                                              {"KILL", 9},
+                                              {"USR1", 10},
+                                              {"SEGV", 11},
+                                              {"USR2", 12},
+                                              {"PIPE", 13},
+                                              {"ALRM", 14},
+                                              {"TERM", 15},
+                                              {"CONT", 18},
+                                              {"STOP", 19},
+                                              {"TSTP", 20},
+                                              {"WINCH", 28}}};
+constexpr int64_t kLastSignal = 64;
+
+// "TERM", "SIGTERM", "term" or "15"; 0: it is none.
+int ParseSignal(std::string_view text) {
+  int64_t number = 0;
+  if (ParseInt(text, &number)) {
+    return number >= 1 && number <= kLastSignal ? static_cast<int>(number) : 0;
+  }
+  std::string name(text);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  if (name.starts_with("SIG")) name.erase(0, 3);
+  for (const Signal& signal : kSignals) {
+    if (signal.name == name) return signal.number;
+  }
+  return 0;
+}
+
+std::string CheckSignal(const std::string& text) {
+  if (ParseSignal(text) != 0) return "";
+  return StrCat("'", text, "' is no signal; try TERM, KILL, HUP, USR1 or a number from 1 to 64");
+}
+
+int Kill(Context& context, const NamesOptions& options) {
+  std::vector<pb::Sandbox> told;
+  const int code = ForEach(context, options.names, [&](const std::string& name) -> Status {
+    pb::SignalSandboxRequest request;
+    request.set_name(name);
+    request.set_signal(ParseSignal(options.signal));
+    RETURN_IF_ERROR(context.client().SignalSandbox(std::move(request)));
+    told.emplace_back().set_name(name);
+    return absl::OkStatus();
+  });
+  PrintDone(context, told);
+  return code;
+}
+
 int Remove(Context& context, const NamesOptions& options) {
   std::vector<pb::Sandbox> removed;
   const int code = ForEach(context, options.names, [&](const std::string& name) -> Status {
@@ -111,6 +172,16 @@ void AddLifecycleCommands(CLI::App& parent, Context& context) {
   AddDuration(*stop, "--grace", stopped->grace, "Time between SIGTERM and SIGKILL, 0s to 1h",
               "10s");
   SetCodeAction(stop, context, [&context, stopped] { return Stop(context, *stopped); });
+
+  const auto killed = std::make_shared<NamesOptions>();
+  CLI::App* kill = AddCommand(parent, "kill", "Send a signal to the programs of sandboxes",
+                              "clawctl node kill worker -s HUP");
+  kill->add_option("NAME", killed->names, "Sandboxes: id, start of an id, or name")->required();
+  kill->add_option("-s,--signal", killed->signal, "TERM, HUP, USR1, … or a number")
+      ->type_name("SIGNAL")
+      ->check(CheckSignal)
+      ->capture_default_str();
+  SetCodeAction(kill, context, [&context, killed] { return Kill(context, *killed); });
 
   const auto removed = std::make_shared<NamesOptions>();
   CLI::App* remove = AddCommand(parent, "rm", "Remove sandboxes with their logs and files",

@@ -15,6 +15,9 @@ std::string LabelsText(const google::protobuf::Map<std::string, std::string>& la
 // "by unix:root(0), 3m12s ago: new disks", or "no" without one.
 std::string CordonText(const Context& context, bool has_cordon, const pb::Cordon& cordon);
 
+// How many run, what they are charged, and how their guests feel; empty: there are none.
+std::string VmsText(const pb::ListVmsResponse& vms);
+
 // "2d4h" until then, or "expired".
 std::string TimeLeft(const Context& context, const google::protobuf::Timestamp& time);
 

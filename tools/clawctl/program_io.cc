@@ -6,9 +6,9 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <thread>
 
 #include "agent/base/bytes.h"
+#include "agent/base/joining_thread.h"
 #include "tools/clawctl/error.h"
 
 namespace claw::ctl {
@@ -107,11 +107,11 @@ ProgramEnd Connect(Context& context, ProgramStream& stream, SignalReader& signal
   ProgramEnd end;
   Wakeup done;
   Sender sender(context, stream, io);
-  std::jthread receiving([&] {
+  JoiningThread receiving([&] {
     end.exit = Receive(context, stream);
     done.Set();
   });
-  std::optional<std::jthread> sending;
+  std::optional<JoiningThread> sending;
   if (io.tty || io.forward_input) sending.emplace([&sender] { sender.Run(); });
 
   for (;;) {

@@ -20,6 +20,14 @@ void Progress::Show(std::string_view step) {
   }
 }
 
+VmProgress::VmProgress(Context& context, bool quiet)
+    : progress_(context, quiet),
+      tail_(context.client(), std::chrono::seconds(1), [this](const pb::Event& event) {
+        if (event.subject().starts_with("vms/")) {
+          progress_.Show(StrCat(event.subject(), ": ", event.message()));
+        }
+      }) {}
+
 std::string StepOf(const pb::ImageProgress& progress) {
   if (progress.message().empty()) return progress.phase();
   return StrCat(progress.phase(), ": ", progress.message());

@@ -27,6 +27,17 @@ class Progress {
   std::string last_;
 };
 
+// What happens to VMs while a sandbox is placed, once that takes longer than people like to wait
+// without a word: one may have to come first.
+class VmProgress {
+ public:
+  VmProgress(Context& context, bool quiet);
+
+ private:
+  Progress progress_;
+  Client::Tail tail_;
+};
+
 // "fetching: layer 2 of 5"
 std::string StepOf(const pb::ImageProgress& progress);
 

@@ -8,6 +8,7 @@
 #include "tools/clawctl/error.h"
 #include "tools/clawctl/format.h"
 #include "tools/clawctl/node_view.h"
+#include "tools/clawctl/progress.h"
 #include "tools/clawctl/resolve.h"
 #include "tools/clawctl/sandbox_options.h"
 #include "tools/clawctl/sandbox_view.h"
@@ -85,7 +86,10 @@ Status Reserve(Context& context, const ReserveOptions& options) {
   if (options.ttl) {
     *request.mutable_ttl() = TimeUtil::MillisecondsToDuration(options.ttl->count());
   }
-  ASSIGN_OR_RETURN(const pb::Reservation made, context.client().Reserve(std::move(request)));
+  std::optional<VmProgress> progress(std::in_place, context, options.quiet);
+  const auto reserved = context.client().Reserve(std::move(request));
+  progress.reset();
+  ASSIGN_OR_RETURN(const pb::Reservation made, reserved);
   context.PrintItem(made, [&](bool) {
     return options.quiet ? StrCat(EscapeControls(BareName(made.name())), "\n")
                          : Describe(context, made);

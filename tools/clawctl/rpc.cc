@@ -10,7 +10,8 @@
 #include <cstring>
 #include <thread>
 
-#include "agent/base/unique_fd.h"
+#include "agent/base/descriptors.h"
+#include "agent/base/strings.h"
 #include "claw/node/v1/common.pb.h"
 #include "claw/node/v1/placement.pb.h"
 #include "tools/clawctl/reasons.h"
@@ -96,9 +97,9 @@ std::string WhyUnreachable(const std::string& socket) {
   address.sun_family = AF_UNIX;
   if (socket.size() >= sizeof(address.sun_path)) return "the path is too long for a socket";
   std::copy(socket.begin(), socket.end(), address.sun_path);
-  const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return std::strerror(errno);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+  const StatusOr<UniqueFd> fd = MakeUnixSocket(SOCK_STREAM);
+  if (!fd.ok()) return std::string(ToStd(fd.status().message()));
+  if (::connect(fd->get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
     return "";
   }
   return std::strerror(errno);

@@ -1,10 +1,11 @@
-#include <thread>
 
+#include "agent/base/joining_thread.h"
 #include "tools/clawctl/cli.h"
 #include "tools/clawctl/commands.h"
 #include "tools/clawctl/error.h"
 #include "tools/clawctl/format.h"
 #include "tools/clawctl/program_io.h"
+#include "tools/clawctl/progress.h"
 #include "tools/clawctl/sandbox_options.h"
 #include "tools/clawctl/sandbox_view.h"
 
@@ -51,14 +52,21 @@ class Stopper {
   ProgramStream& stream_;
   const std::string name_;
   int signals_ = 0;
-  std::vector<std::jthread> calls_;
+  std::vector<JoiningThread> calls_;
 };
+
+StatusOr<pb::Sandbox> CreateShowing(Context& context, const pb::CreateSandboxRequest& request,
+                                    bool quiet) {
+  const VmProgress progress(context, quiet);
+  return context.client().CreateSandbox(request);
+}
 
 // A signal that comes while CreateSandbox is under way waits for its answer, so that what has been
 // started is also stopped.
 int RunAttached(Context& context, const pb::CreateSandboxRequest& request) {
   auto signals = ProgramSignals();
-  const auto created = signals.ok() ? context.client().CreateSandbox(request) : signals.status();
+  const auto created = signals.ok() ? CreateShowing(context, request, false)
+                                    : StatusOr<pb::Sandbox>(signals.status());
   if (!created.ok()) {
     (void)context.Report(created.status());
     return kExitNotRun;
@@ -85,7 +93,7 @@ int Run(Context& context, const RunOptions& run) {
   request.set_validate_only(run.dry_run);
   if (!run.dry_run && !run.detach) return RunAttached(context, request);
 
-  const auto sandbox = context.client().CreateSandbox(request);
+  const auto sandbox = CreateShowing(context, request, run.dry_run);
   if (!sandbox.ok()) {
     (void)context.Report(sandbox.status());
     return kExitNotRun;

@@ -85,6 +85,7 @@ Table SandboxTable(const Context& context, const std::vector<pb::Sandbox>& sandb
                {.title = "PEAK", .wide = true},
                {.title = "PID", .wide = true},
                {.title = "DRIVER", .wide = true},
+               {.title = "TARGET", .wide = true},
                {.title = "ADDRESS", .wide = true},
                {.title = "EXPIRES-IN", .wide = true},
                {.title = "REASON", .wide = true},
@@ -93,16 +94,25 @@ Table SandboxTable(const Context& context, const std::vector<pb::Sandbox>& sandb
   for (const pb::Sandbox& sandbox : sandboxes) {
     const pb::Memory& memory = sandbox.resources().memory();
     table.Add(
-        {ShortId(BareName(sandbox.name())), sandbox.spec().display_name(),
-         std::string(BareName(sandbox.spec().tenant())), sandbox.spec().image(),
-         ClassLabel(sandbox), StateLabel(sandbox), ExitLabel(sandbox),
-         BytesOrDash(memory.workload_bytes()), BytesOrDash(memory.overhead_bytes()),
-         BytesOrDash(memory.request_bytes()), BytesOrDash(memory.cgroup_max_bytes()),
+        {ShortId(BareName(sandbox.name())),
+         sandbox.spec().display_name(),
+         std::string(BareName(sandbox.spec().tenant())),
+         sandbox.spec().image(),
+         ClassLabel(sandbox),
+         StateLabel(sandbox),
+         ExitLabel(sandbox),
+         BytesOrDash(memory.workload_bytes()),
+         BytesOrDash(memory.overhead_bytes()),
+         BytesOrDash(memory.request_bytes()),
+         BytesOrDash(memory.cgroup_max_bytes()),
          BytesOrDash(sandbox.exit().memory_peak_bytes()),
-         sandbox.pid() > 0 ? StrCat(sandbox.pid()) : "-", sandbox.driver(),
+         sandbox.pid() > 0 ? StrCat(sandbox.pid()) : "-",
+         sandbox.driver(),
+         sandbox.target(),
          AddressText(sandbox.network(), ","),
          sandbox.has_lease_expire_time() ? TimeLeft(context, sandbox.lease_expire_time()) : "-",
-         ReasonLabel(sandbox), ShortId(sandbox.image_digest()),
+         ReasonLabel(sandbox),
+         ShortId(sandbox.image_digest()),
          context.AgeOf(sandbox.has_create_time(), sandbox.create_time())});
   }
   return table;

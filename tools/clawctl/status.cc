@@ -42,7 +42,8 @@ std::string ClassLine(const pb::Node& node) {
                          : "hardened by its config, but a check failed (see `clawctl node doctor`)";
 }
 
-std::string StatusText(const Context& context, const pb::Node& node, bool wide) {
+std::string StatusText(const Context& context, const pb::Node& node, const std::string& vms,
+                       bool wide) {
   Fields fields;
   fields.Add("Node", node.node_id());
   fields.Add("Ready", node.ready() ? "yes" : "no");
@@ -59,6 +60,7 @@ std::string StatusText(const Context& context, const pb::Node& node, bool wide) 
   fields.Add("Cgroups", node.cgroup_mode());
   fields.Add("Memory", MemoryLine(node.memory()));
   fields.Add("Sandboxes", StrCat(node.active_sandboxes(), " active of ", node.total_sandboxes()));
+  if (!vms.empty()) fields.Add("VMs", vms);
   fields.Add("Tenants", StrCat(node.tenants()));
   fields.Add("Images", StrCat(node.images()));
   if (wide) {
@@ -71,7 +73,10 @@ std::string StatusText(const Context& context, const pb::Node& node, bool wide) 
 
 Status ShowStatus(Context& context) {
   ASSIGN_OR_RETURN(const pb::Node node, context.client().GetNode());
-  context.PrintItem(node, [&](bool wide) { return StatusText(context, node, wide); });
+  context.PrintItem(node, [&](bool wide) {
+    const auto vms = context.client().ListVms();
+    return StatusText(context, node, vms.ok() ? VmsText(*vms) : "", wide);
+  });
   return absl::OkStatus();
 }
 

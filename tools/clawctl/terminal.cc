@@ -1,12 +1,13 @@
 #include "tools/clawctl/terminal.h"
 
-#include <sys/eventfd.h>
+#include <fcntl.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdint>
+#include <array>
+#include <utility>
+
+#include "agent/base/descriptors.h"
 
 namespace claw::ctl {
 
@@ -33,40 +34,25 @@ std::optional<claw::node::v1::TerminalSize> TerminalSizeOf(int fd) {
   return size;
 }
 
-StatusOr<SignalReader> SignalReader::Make(std::initializer_list<int> signals) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : signals) sigaddset(&set, signal);
-  sigset_t old_mask;
-  if (const int error = ::pthread_sigmask(SIG_BLOCK, &set, &old_mask); error != 0) {
-    return ErrnoError(error, "blocking signals");
+Wakeup::Wakeup() {
+  StatusOr<std::pair<UniqueFd, UniqueFd>> ends = MakePipe();
+  if (!ends.ok()) return;
+  for (const UniqueFd* end : {&ends->first, &ends->second}) {
+    ::fcntl(end->get(), F_SETFL, O_NONBLOCK);
   }
-  UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd.valid()) {
-    const int error = errno;
-    ::pthread_sigmask(SIG_SETMASK, &old_mask, nullptr);
-    return ErrnoError(error, "opening a descriptor for signals");
-  }
-  return SignalReader(std::move(fd), old_mask);
+  fd_ = std::move(ends->first);
+  set_fd_ = std::move(ends->second);
 }
 
-SignalReader::~SignalReader() {
-  if (fd_.valid()) ::pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
+void Wakeup::Set() {
+  // Full, it is readable already.
+  [[maybe_unused]] const ssize_t ignored = ::write(set_fd_.get(), "", 1);
 }
-
-int SignalReader::Next() {
-  signalfd_siginfo info{};
-  const ssize_t n = ::read(fd_.get(), &info, sizeof(info));
-  return n == static_cast<ssize_t>(sizeof(info)) ? static_cast<int>(info.ssi_signo) : 0;
-}
-
-Wakeup::Wakeup() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
-
-void Wakeup::Set() { ::eventfd_write(fd_.get(), 1); }
 
 void Wakeup::Clear() {
-  eventfd_t value = 0;
-  ::eventfd_read(fd_.get(), &value);
+  std::array<char, 64> buffer;
+  while (::read(fd_.get(), buffer.data(), buffer.size()) > 0) {
+  }
 }
 
 }  // namespace claw::ctl

@@ -33,6 +33,7 @@ std::optional<claw::node::v1::TerminalSize> TerminalSizeOf(int fd);
 
 // Receives signals through a descriptor. Blocks them for this thread, and so for threads that it
 // starts from now on: make one before the first call to the agent. Puts the mask back at the end.
+// linux/ and darwin/ each have one.
 class SignalReader {
  public:
   static StatusOr<SignalReader> Make(std::initializer_list<int> signals);
@@ -62,6 +63,7 @@ class Wakeup {
 
  private:
   UniqueFd fd_;
+  UniqueFd set_fd_;
 };
 
 }  // namespace claw::ctl

@@ -9,6 +9,7 @@
 #include "tools/clawctl/cli.h"
 #include "tools/clawctl/commands.h"
 #include "tools/clawctl/format.h"
+#include "tools/clawctl/node_view.h"
 #include "tools/clawctl/sandbox_view.h"
 
 namespace claw::ctl {
@@ -24,6 +25,7 @@ constexpr milliseconds kOnceInterval{500};
 struct Sample {
   std::map<std::string, pb::SandboxStats> stats;  // by resource name
   std::map<std::string, pb::Sandbox> sandboxes;
+  std::string vms{};  // in a sentence; empty: there are none
 };
 
 StatusOr<Sample> Take(Client& client) {
@@ -32,6 +34,8 @@ StatusOr<Sample> Take(Client& client) {
   Sample sample;
   for (auto& one : stats) sample.stats.emplace(one.name(), std::move(one));
   for (auto& one : sandboxes) sample.sandboxes.emplace(one.name(), std::move(one));
+  const auto vms = client.ListVms();
+  if (vms.ok()) sample.vms = VmsText(*vms);
   return sample;
 }
 
@@ -85,6 +89,8 @@ void Print(const Context& context, const Sample& before, const Sample& now) {
   Messages messages;
   for (const auto& [name, stats] : now.stats) messages.push_back(&stats);
   context.PrintList(messages, TopTable(before, now));
+  const bool for_people = context.format() == Format::kTable || context.format() == Format::kWide;
+  if (for_people && !now.vms.empty()) context.Out(StrCat("\nVMs: ", EscapeControls(now.vms), "\n"));
 }
 
 Status Top(Context& context, bool once, std::optional<milliseconds> interval) {

@@ -38,6 +38,20 @@ std::string StateText(const pb::Vm& vm) {
 
 std::string BytesOrDash(int64_t bytes) { return bytes > 0 ? FormatBytes(bytes) : "-"; }
 
+std::string BalloonText(const pb::Vm& vm) {
+  const int64_t has = vm.memory().balloon_bytes();
+  const int64_t target = vm.memory().balloon_target_bytes();
+  std::string text = StrCat("the guest has ", BytesOrDash(has));
+  if (target != has) text += StrCat(", and is to have ", BytesOrDash(target));
+  return text;
+}
+
+std::string OverheadText(const pb::VmMemory& memory) {
+  if (memory.measured_overhead_bytes() == 0) return "not measured";
+  return StrCat(BytesOrDash(memory.overhead_bytes()), " now, ",
+                FormatBytes(memory.measured_overhead_bytes()), " at the most, with a margin");
+}
+
 Table VmTable(const Context& context, const std::vector<pb::Vm>& vms) {
   Table table({{"NAME"},
                {"STATE"},
@@ -47,7 +61,9 @@ Table VmTable(const Context& context, const std::vector<pb::Vm>& vms) {
                {"CHARGED"},
                {"SANDBOXES"},
                {"GUEST-FREE"},
+               {.title = "BALLOON", .wide = true},
                {.title = "RESIDENT", .wide = true},
+               {.title = "OVERHEAD", .wide = true},
                {.title = "DISK", .wide = true},
                {.title = "PRESSURE", .wide = true},
                {.title = "IMAGE", .wide = true},
@@ -60,8 +76,9 @@ Table VmTable(const Context& context, const std::vector<pb::Vm>& vms) {
                BytesOrDash(vm.charged_bytes()),
                answers ? StrCat(vm.guest().active_sandboxes()) : "-",
                answers ? FormatBytes(vm.guest().memory().available_bytes()) : "-",
-               BytesOrDash(vm.memory().resident_bytes()), FormatBytes(vm.spec().disk_bytes()),
-               answers ? vm.guest().pressure() : "-",
+               BytesOrDash(vm.memory().balloon_bytes()), BytesOrDash(vm.memory().resident_bytes()),
+               BytesOrDash(vm.memory().measured_overhead_bytes()),
+               FormatBytes(vm.spec().disk_bytes()), answers ? vm.guest().pressure() : "-",
                vm.image_digest().empty() ? "-" : ShortId(vm.image_digest()),
                context.AgeOf(vm.has_create_time(), vm.create_time())});
   }
@@ -104,8 +121,9 @@ std::string Describe(const Context& context, const pb::Vm& vm) {
                StrCat(vm.image_digest(), vm.image_outdated() ? " (a restart replaces it)" : ""));
   }
   if (vm.has_memory()) {
-    fields.Add("Balloon", BytesOrDash(vm.memory().balloon_bytes()));
+    fields.Add("Balloon", BalloonText(vm));
     fields.Add("Resident", BytesOrDash(vm.memory().resident_bytes()));
+    fields.Add("Overhead", OverheadText(vm.memory()));
     AddGuestFields(vm, fields);
     if (vm.has_certificate_expire_time()) {
       fields.Add("Certificate",
@@ -173,6 +191,12 @@ Status Stop(Context& context, const VmOptions& options) {
                                               1'000'000);
   }
   return Change(context, options, &Client::StopVm, std::move(request));
+}
+
+Status RestartAgent(Context& context, const VmOptions& options) {
+  pb::RestartGuestAgentRequest request;
+  request.set_at_once(options.force);
+  return Change(context, options, &Client::RestartGuestAgent, std::move(request));
 }
 
 Status Suspend(Context& context, const VmOptions& options) {
@@ -290,6 +314,13 @@ void AddEnding(CLI::App& group, Context& context) {
   stop->add_flag("-f,--force", options->force, "Sandboxes in it end with it");
   AddDuration(*stop, "--grace", options->grace, "Before the plug is pulled", "30s");
   SetAction(stop, context, [&context, options] { return Stop(context, *options); });
+
+  CLI::App* restart =
+      AddNamed(group, "restart-agent", "Start the agent in a VM anew; what runs there runs on",
+               "clawctl node vm restart-agent mac1", options);
+  restart->add_flag("-f,--force", options->force,
+                    "As if it was killed, instead of ending what is under way first");
+  SetAction(restart, context, [&context, options] { return RestartAgent(context, *options); });
 
   CLI::App* suspend = AddNamed(group, "suspend", "Let a VM stand still; `start` lets it go on",
                                "clawctl node vm suspend mac1\nIts memory stays charged.", options);

@@ -115,6 +115,7 @@ TEST_CASE("after Destroy no cgroup of the sandbox is left in any hierarchy",
 #ifdef CLAW_FOREIGN_CALL
 TEST_CASE("a container reaches the kernel by the machine's own door only", "[runc]") {
   constexpr int kKilledBySigsys = 128 + SIGSYS;
+  constexpr int kKilledBySegv = 128 + SIGSEGV;
   OciFixture fixture("runc");
   std::filesystem::copy_file(CLAW_FOREIGN_CALL, fixture.dir() / "image/bin/foreign_call");
   for (const std::string door : {"i386", "x32"}) {
@@ -127,7 +128,10 @@ TEST_CASE("a container reaches the kernel by the machine's own door only", "[run
     const auto created = fixture.driver().Create(spec);
     REQUIRE(created.ok());
     REQUIRE(fixture.driver().Start(created->handle).ok());
-    CHECK(AwaitExit(fixture.driver(), created->handle).exit_code == kKilledBySigsys);
+    // A door that is walled up, as with ia32_emulation=0, is found so before anybody filters it.
+    const int ended = AwaitExit(fixture.driver(), created->handle).exit_code.value_or(-1);
+    CHECK((ended == kKilledBySigsys ||
+           (outside->exit_code == kKilledBySegv && ended == kKilledBySegv)));
     CHECK(fixture.driver().Destroy(spec.id).ok());
     CHECK(fixture.driver().Purge(spec.id).ok());
   }

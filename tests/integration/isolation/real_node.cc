@@ -89,7 +89,9 @@ void RealNode::SetHook(const FaultyDriver::Hook& hook) {
 }
 
 Image RealNode::Import(const std::filesystem::path& root, const std::string& reference) {
-  return OrThrow(Run(node_->ImportImage({}, StrCat("rootfs:", root.string()), reference, "", {})));
+  return OrThrow(
+             Run(node_->ImportImage({}, StrCat("rootfs:", root.string()), reference, "", {}, {})))
+      .front();
 }
 
 void RealNode::AddTenant(const std::string& name, Trust trust) {

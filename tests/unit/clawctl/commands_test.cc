@@ -122,6 +122,26 @@ TEST_CASE("stop and rm take several names and go on after a failure", "[clawctl]
   CHECK(json::parse(node.Ctl({"node", "rm", "web", "-o", "json"}).out)["items"].size() == 1);
 }
 
+TEST_CASE("kill sends the signal that is meant, whatever it is called", "[clawctl]") {
+  Fixture node;
+  node.state().sandboxes = {MakeSandbox("aa11000000000001", "web", pb::SANDBOX_STATE_RUNNING)};
+  CHECK(node.Ctl({"node", "kill", "web"}).out == "aa11000000000001\n");
+  for (const char* name : {"HUP", "sighup", "1"}) {
+    CHECK(node.Ctl({"node", "kill", "web", "-s", name}).code == 0);
+  }
+  REQUIRE(node.state().signals.size() == 4);
+  CHECK(node.state().signals[0].signal() == 15);
+  for (size_t i = 1; i < 4; ++i) CHECK(node.state().signals[i].signal() == 1);
+  CHECK_FALSE(node.state().signals[0].request_id().empty());
+  for (const char* name : {"NONE", "0", "65", "-1"}) {
+    const auto refused = node.Ctl({"node", "kill", "web", std::string("--signal=") + name});
+    CHECK(refused.code == 2);
+    CHECK_THAT(refused.err, Contains("is no signal"));
+  }
+  CHECK(node.state().signals.size() == 4);
+  CHECK(node.Ctl({"node", "kill", "nobody"}).code == 3);
+}
+
 TEST_CASE("wait prints the exit code and answers with it", "[clawctl]") {
   Fixture node;
   auto& sandboxes = node.state().sandboxes;
@@ -195,6 +215,41 @@ TEST_CASE("images are pulled, imported, listed, inspected and removed", "[clawct
   CHECK(collected.out == "sha256:00ff\nwould free 1.5 KiB\n");
   CHECK(node.state().collections[0].all());
   CHECK(node.state().collections[0].validate_only());
+}
+
+TEST_CASE("images come for the platforms that were asked for", "[clawctl]") {
+  Fixture node;
+  pb::Image arm = MakeImage("bbbb000000000000", {"app:1"});
+  arm.set_architecture("arm64");
+  pb::ImageProgress done;
+  *done.add_images() = MakeImage("aaaa000000000000", {"app:1"});
+  *done.add_images() = arm;
+  *done.mutable_image() = done.images(0);
+  node.state().progress = {done};
+  node.state().images = {done.images(0), arm};
+
+  const auto pulled = node.Ctl({"node", "image", "pull", "--platform", "linux/amd64", "--platform",
+                                "linux/arm64", "reg/app:1"});
+  CHECK(pulled.out == "sha256:aaaa000000000000\nsha256:bbbb000000000000\n");
+  REQUIRE(node.state().pulls.at(0).platforms_size() == 2);
+  CHECK(node.state().pulls.at(0).platforms(0) == "linux/amd64");
+  CHECK(node.state().pulls.at(0).platforms(1) == "linux/arm64");
+  CHECK(node.state().pulls.at(0).reference() == "reg/app:1");
+  CHECK(json::parse(node.Ctl({"node", "image", "pull", "reg/app:1", "-o", "json"}).out)["items"]
+            .size() == 2);
+  CHECK(node.state().pulls.at(1).platforms().empty());
+
+  const auto imported = node.Ctl({"node", "image", "import", "rootfs:/a", "--platform", "arm64"});
+  CHECK(imported.code == 0);
+  REQUIRE(node.state().imports.at(0).platforms_size() == 1);
+  CHECK(node.state().imports.at(0).platforms(0) == "arm64");
+
+  CHECK(node.Ctl({"node", "image", "ls"}).out ==
+        "NAME   DIGEST        ARCH   SIZE   USED-BY  AGE\n"
+        "app:1  aaaa00000000  amd64  4 MiB  0        3m12s\n"
+        "app:1  bbbb00000000  arm64  4 MiB  0        3m12s\n");
+  CHECK_THAT(node.Ctl({"node", "image", "pull", "--help"}).out,
+             Contains("--platform linux/amd64 --platform linux/arm64"));
 }
 
 TEST_CASE("import guesses what a path is and makes it absolute", "[clawctl]") {

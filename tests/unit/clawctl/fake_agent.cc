@@ -210,6 +210,14 @@ class SandboxFake final : public pb::SandboxService::Service {
     if (auto refused = Refuse(state_, request->request_id())) return *refused;
     return Find(request->name(), response);
   }
+  grpc::Status SignalSandbox(ServerContext* /*context*/, const pb::SignalSandboxRequest* request,
+                             google::protobuf::Empty* /*response*/) override {
+    const Lock lock(state_.mutex);
+    state_.signals.push_back(*request);
+    if (auto refused = Refuse(state_, request->request_id())) return *refused;
+    pb::Sandbox ignored;
+    return Find(request->name(), &ignored);
+  }
   grpc::Status DeleteSandbox(ServerContext* /*context*/, const pb::DeleteSandboxRequest* request,
                              Empty* /*response*/) override {
     const Lock lock(state_.mutex);

@@ -84,6 +84,7 @@ struct FakeState {
   std::vector<std::string> request_ids;
   std::vector<pb::CreateSandboxRequest> creates;
   std::vector<pb::StopSandboxRequest> stops;
+  std::vector<pb::SignalSandboxRequest> signals;
   std::vector<pb::DeleteSandboxRequest> deletes;
   std::vector<pb::StreamLogsRequest> logs;
   std::vector<pb::ExecSpec> execs;
@@ -105,6 +106,7 @@ struct FakeState {
   std::vector<pb::SetSandboxNetworkRequest> network_sets;
   std::vector<pb::CreateVmRequest> vm_creates;
   std::vector<pb::StopVmRequest> vm_stops;
+  std::vector<pb::RestartGuestAgentRequest> agent_restarts;
   std::vector<pb::TerminalSize> sizes;
   int stops_seen = 0;
   bool forced = false;

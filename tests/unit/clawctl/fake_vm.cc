@@ -53,6 +53,15 @@ class VmFake final : public pb::VmService::Service {
     }
     return Change(request->name(), request->request_id(), response, pb::VM_STATE_STOPPED);
   }
+  grpc::Status RestartGuestAgent(ServerContext* /*context*/,
+                                 const pb::RestartGuestAgentRequest* request,
+                                 pb::Vm* response) override {
+    {
+      const Lock lock(state_.mutex);
+      state_.agent_restarts.push_back(*request);
+    }
+    return Change(request->name(), request->request_id(), response, pb::VM_STATE_RUNNING);
+  }
   grpc::Status SuspendVm(ServerContext* /*context*/, const pb::SuspendVmRequest* request,
                          pb::Vm* response) override {
     return Change(request->name(), request->request_id(), response, pb::VM_STATE_SUSPENDED);

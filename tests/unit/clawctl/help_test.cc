@@ -58,7 +58,7 @@ TEST_CASE("every command explains itself with an example", "[clawctl]") {
   // clawctl, completion, node and its twenty-nine commands, five of tenant, six of image, seven of
   // compat, three of override, three of network, four of policy,
   // twelve of vm.
-  CHECK(CheckHelp(node, {}) == 75);
+  CHECK(CheckHelp(node, {}) == 77);
   CHECK_THAT(node.Ctl({"--help"}).out, Contains("Exit codes:") && Contains("CLAWLET_SOCKET"));
   CHECK_THAT(node.Ctl({"node", "run", "--help"}).out,
              Contains("[-- CMD ARGS...]") && Contains("=128Mi"));

@@ -44,6 +44,10 @@ TEST_CASE("vm ls shows what VMs are charged and what their guests say", "[clawct
   node.state().vms[1].clear_guest();
   node.state().vms[1].set_image_outdated(true);
   node.state().vms[1].mutable_cordon()->set_reason("old");
+  node.state().vms[0].mutable_memory()->set_balloon_bytes(1536 * kMiB);
+  node.state().vms[0].mutable_memory()->set_balloon_target_bytes(kGiB);
+  node.state().vms[0].mutable_memory()->set_overhead_bytes(90 * kMiB);
+  node.state().vms[0].mutable_memory()->set_measured_overhead_bytes(110 * kMiB);
   const CtlResult list = Vm(node, {"ls"});
   INFO(list.err);
   REQUIRE(list.code == 0);
@@ -52,12 +56,34 @@ TEST_CASE("vm ls shows what VMs are charged and what their guests say", "[clawct
   CHECK_THAT(lines[1], Contains("mac1") && Contains("running") && Contains("qemu (emulated)") &&
                            Contains("2.2 GiB") && Contains(" 3 ") && Contains("1 GiB"));
   CHECK_THAT(lines[2], Contains("running,cordoned,old-image") && Contains(" - "));
-  CHECK_THAT(Vm(node, {"ls", "-o", "wide"}).out, Contains("600 MiB") && Contains("PRESSURE"));
+  CHECK_THAT(Vm(node, {"ls", "-o", "wide"}).out, Contains("600 MiB") && Contains("PRESSURE") &&
+                                                     Contains("1.5 GiB") && Contains("110 MiB"));
   const json all = json::parse(Vm(node, {"ls", "-o", "json"}).out);
   CHECK(all.at("items").size() == 2);
-  CHECK_THAT(Vm(node, {"inspect", "mac1"}).out,
-             Contains("clawlet 0.1.0 on arm64") && Contains("its processor is emulated"));
+  CHECK_THAT(Vm(node, {"inspect", "mac1"}).out, Contains("clawlet 0.1.0 on arm64") &&
+                                                    Contains("its processor is emulated") &&
+                                                    Contains("has 1.5 GiB, and is to have 1 GiB") &&
+                                                    Contains("90 MiB now, 110 MiB at the most"));
   CHECK_THAT(Vm(node, {"inspect", "mac2"}).out, Contains("does not answer"));
+}
+
+TEST_CASE("status and top show VMs, and whose guests are under pressure", "[clawctl]") {
+  Fixture node;
+  CHECK(node.Ctl({"node", "status"}).out.find("VMs") == std::string::npos);
+  CHECK(node.Ctl({"node", "top", "--once", "--interval", "1ms"}).out.find("VMs") ==
+        std::string::npos);
+  node.state().vms = {MakeVm("mac1"), MakeVm("mac2"), MakeVm("mac3")};
+  node.state().vms[2].set_state(pb::VM_STATE_STOPPED);
+  node.state().vms[2].set_charged_bytes(0);
+  CHECK_THAT(node.Ctl({"node", "status"}).out,
+             Contains("2 running of 3, 4.5 GiB charged; guests are calm"));
+  node.state().vms[0].mutable_guest()->set_pressure("refuse");
+  node.state().vms[1].clear_guest();
+  const char* told = "mac1 under pressure (refuse), mac2 does not answer";
+  CHECK_THAT(node.Ctl({"node", "status"}).out, Contains(told));
+  CHECK_THAT(node.Ctl({"node", "top", "--once", "--interval", "1ms"}).out, Contains(told));
+  const CtlResult data = node.Ctl({"node", "top", "--once", "--interval", "1ms", "-o", "json"});
+  CHECK(json::accept(data.out));
 }
 
 TEST_CASE("vm create hands on what was asked, and starts it", "[clawctl]") {
@@ -95,6 +121,11 @@ TEST_CASE("vm start, suspend, drain, stop and rm", "[clawctl]") {
   REQUIRE(node.state().vm_stops.size() == 1);
   CHECK(node.state().vm_stops[0].grace_period().seconds() == 90);
   CHECK(node.state().vm_stops[0].force());
+  CHECK_THAT(Vm(node, {"restart-agent", "mac1"}).out, Contains("running"));
+  CHECK(Vm(node, {"restart-agent", "mac1", "--force"}).code == 0);
+  REQUIRE(node.state().agent_restarts.size() == 2);
+  CHECK_FALSE(node.state().agent_restarts[0].at_once());
+  CHECK(node.state().agent_restarts[1].at_once());
   CHECK(Vm(node, {"rm", "mac1", "-f"}).out == "mac1\n");
   CHECK(node.state().forced);
   const CtlResult gone = Vm(node, {"rm", "mac1"});

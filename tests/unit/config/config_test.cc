@@ -186,6 +186,7 @@ cpus = 4
 memory = "2Gi"
 disk = "20Gi"
 overhead = "100Mi"
+memory_floor = "512Mi"
 start_seconds = 60
 stop_seconds = 5
 )");
@@ -200,6 +201,9 @@ stop_seconds = 5
   CHECK(rules.defaults.disk_bytes == 20 * kGiB);
   CHECK(rules.most == 3);
   CHECK(rules.overhead_bytes == 100 * kMiB);
+  CHECK(rules.memory_floor_bytes == 512 * kMiB);
+  CHECK(MakeVmRules(Parse("")).memory_floor_bytes == 384 * kMiB);
+  CHECK_THAT(Mistakes("[vm]\nmemory_floor = \"64Mi\"\n"), Catch::Contains("at least 256 MiB"));
   CHECK(rules.start_timeout == std::chrono::seconds(60));
   CHECK(rules.stop_grace == std::chrono::seconds(5));
   CHECK(ParseConfig(FormatConfig(config), "again.toml")->vm.memory_bytes == 2 * kGiB);

@@ -14,7 +14,7 @@ namespace claw::test {
 class MetricsFixture : public NodeFixture {
  public:
   explicit MetricsFixture(lifecycle::NodeConfig config = {}) : NodeFixture(std::move(config)) {
-    REQUIRE(Run(node().ImportImage({}, "rootfs:/app", "app", "", {})).ok());
+    REQUIRE(Run(node().ImportImage({}, "rootfs:/app", "app", "", {}, {})).ok());
   }
 
   // A trusted one, whose sandboxes run in containers.
